@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Links and IPv4 addresses of the interfaces we were told of, and word of their changes (rtnetlink). */
+#ifndef PORTLEASE_NETWORK_H
+#define PORTLEASE_NETWORK_H
+
+#include "fault.h"
+#include "../protocols/mapping.h"
+
+struct network;
+
+enum { NETWORK_NAME_SIZE = 16, NETWORK_ADDRESSES = 16 };
+
+struct network_address {
+	struct address address; /* our own (IFA_LOCAL) */
+	struct prefix prefix;   /* the on-link prefix (of IFA_ADDRESS on a point-to-point link) */
+	bool secondary;
+};
+
+struct network_interface {
+	char name[NETWORK_NAME_SIZE];
+	unsigned index;  /* 0: does not exist now */
+	bool up;         /* IFF_UP and running */
+	size_t addresses;
+	struct network_address address[NETWORK_ADDRESSES]; /* IPv4, primary ones first, in the kernel's order */
+};
+
+/* names: copied.  Reads the present state before it returns. */
+int network_open(struct network **, const char *const *names, size_t count, struct fault *);
+void network_close(struct network *); /* NULL is allowed */
+
+int network_fd(const struct network *);
+/* Reads what the kernel told.  1: something about our interfaces changed; 0: nothing; -errno.  Re-reads all on overrun. */
+int network_dispatch(struct network *, struct fault *);
+
+/* Interfaces in the order of the names given to network_open(); valid until the next dispatch.  NULL past the last. */
+const struct network_interface *network_interface(const struct network *, size_t number);
+
+#endif

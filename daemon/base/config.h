@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* portlease.conf(5) as plain data.  Reads and checks the file; calls nobody. */
+#ifndef PORTLEASE_CONFIG_H
+#define PORTLEASE_CONFIG_H
+
+#include "log.h"
+#include "../../protocols/mapping.h"
+
+enum { CONFIG_INTERFACE_SIZE = 16 };
+
+struct config_lan {
+	char interface[CONFIG_INTERFACE_SIZE];
+};
+
+struct config_wan {
+	char interface[CONFIG_INTERFACE_SIZE];
+	bool has_external_address;
+	struct address external_address; /* told to clients instead of the interface's own */
+	bool source_nat;
+	bool refuse_private;             /* private-wan = refuse */
+};
+
+enum { CONFIG_TCP = 1, CONFIG_UDP = 2 }; /* sets of transports */
+
+/* One `rule` section; what it does not name is open in it. */
+struct policy_rule {
+	bool allow;
+	bool has_client;
+	struct prefix client;
+	uint8_t transports;          /* CONFIG_TCP | CONFIG_UDP */
+	struct port_range external;
+	struct port_range internal;
+	char *description;           /* fnmatch(3) pattern; NULL = any */
+	unsigned line;               /* where the section begins */
+};
+
+struct config {
+	struct config_lan *lan;
+	size_t lans;
+	struct config_wan wan;
+	struct policy_rule *rule;
+	size_t rules;
+	char *state_directory;
+	char *control_socket;
+	bool control_readable;       /* control-access = all: everybody may read, not only root and group portlease */
+	char *user;
+	enum log_level log_level;
+	enum log_target log_target;
+	bool nat_pmp;
+	bool pcp;
+	uint32_t min_lifetime;       /* seconds, PCP only */
+	uint32_t max_lifetime;       /* seconds, PCP and NAT-PMP */
+	struct port_range random_ports;
+	uint32_t max_mappings_per_client;
+	uint32_t requests_per_second; /* per client; 0 = no limit */
+};
+
+/*
+ * Reads a file.  NULL: what is wrong is in error, as "FILE:LINE: what was found, what was expected", the line being
+ * that of the value.  The caller frees the result.
+ */
+struct config *config_read(const char *path, char *error, size_t error_size);
+void config_free(struct config *); /* NULL is allowed */
+
+/*
+ * Every key there is, as "section key" pairs ("" = top level) in the order of the man page, ended by NULL; the manual's
+ * list is tested against it.
+ */
+struct config_key {
+	const char *section;
+	const char *key;
+};
+const struct config_key *config_keys(void);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every lease there is, of all protocols, with the indexes to find it, and which external ports are free.  Pure memory:
+ * knows no protocol, kernel or clock.
+ */
+#ifndef PORTLEASE_LEASE_TABLE_H
+#define PORTLEASE_LEASE_TABLE_H
+
+#include <bsd/sys/tree.h>
+
+#include "../../protocols/mapping.h"
+
+struct lease_table;
+struct lease_client;
+struct change;
+
+/* Owned by the table (or, between unlink and free, by whoever unlinked it).  Change .record only through the table. */
+struct lease {
+	struct lease_record record;
+	RB_ENTRY(lease) by_id;
+	RB_ENTRY(lease) by_external;
+	RB_ENTRY(lease) by_internal;
+	RB_ENTRY(lease) by_end;
+	struct lease_client *client;
+	struct change *change; /* the engine's note of what the present batch did to it */
+};
+
+/* How long a freed external port is kept for the same internal endpoint (RFC 6887 15, RFC 6888 REQ-8). */
+#define LEASE_QUARANTINE (120 * MONOTIME_SECOND)
+
+struct lease_table *lease_table_new(void);    /* NULL: out of memory */
+void lease_table_free(struct lease_table *);  /* frees the leases too; NULL is allowed */
+
+/*
+ * A new lease from *record (id, created given by the caller's record; description copied; id 0: the next one is given).
+ * Ends a quarantine of its port.  The external port must not be held.  NULL: out of memory.
+ */
+struct lease *lease_table_insert(struct lease_table *, const struct lease_record *);
+/* Takes a lease out and puts its port in quarantine from now on.  The caller frees it, or relinks it. */
+void lease_table_unlink(struct lease_table *, struct lease *, monotime now);
+/* Undoes an unlink whose port has not been given out since.  Cannot fail. */
+void lease_table_relink(struct lease_table *, struct lease *);
+void lease_free(struct lease *); /* one that is unlinked; NULL is allowed */
+
+void lease_table_set_lifetime(struct lease_table *, struct lease *, uint32_t lifetime, monotime ends);
+/* Copies; false: out of memory, the old one stays. */
+bool lease_set_description(struct lease *, const char *);
+
+struct lease *lease_table_by_id(const struct lease_table *, uint64_t id);
+struct lease *lease_table_by_external(const struct lease_table *, enum transport, uint16_t port);
+/* The oldest of an internal endpoint; the others follow by lease_table_next_internal(). */
+struct lease *lease_table_by_internal(const struct lease_table *, enum transport, const struct endpoint *);
+struct lease *lease_table_next_internal(const struct lease_table *, const struct lease *); /* same endpoint, or NULL */
+/* The first lease of a client in order of (transport, port); lease_table_next_of_client() gives the rest. */
+struct lease *lease_table_first_of_client(const struct lease_table *, const struct address *);
+struct lease *lease_table_next_of_client(const struct lease_table *, const struct lease *);
+struct lease *lease_table_first_to_end(const struct lease_table *); /* NULL: none ends */
+/* In order of id: the first with an id above the given one; for walking in pages. */
+struct lease *lease_table_after_id(const struct lease_table *, uint64_t id);
+
+size_t lease_table_count(const struct lease_table *);
+size_t lease_table_count_of_client(const struct lease_table *, const struct address *);
+
+/* Who wants a port, for questions about it. */
+struct port_wish {
+	enum transport transport;
+	struct endpoint internal;
+	bool companion; /* the same port of the other transport must be reservable too */
+};
+
+enum port_state { PORT_FREE, PORT_QUARANTINED, PORT_TAKEN };
+
+/* What stands in the way of giving that external port to the wish?  Own quarantined ports are FREE. */
+enum port_state lease_table_port(struct lease_table *, const struct port_wish *, uint16_t port, monotime now);
+/* The port in quarantine for that internal endpoint, the latest if there are several; 0 = none. */
+uint16_t lease_table_quarantined_for(struct lease_table *, const struct port_wish *, monotime now);
+
+enum { PORT_WORDS = 65536 / 64 };
+/* One bit a port: set if it is surely or probably taken for the wish (its client's own companion reservations count as taken). */
+void lease_table_busy_ports(struct lease_table *, const struct port_wish *, bool count_quarantined, monotime now,
+			    uint64_t busy[PORT_WORDS]);
+
+#endif
