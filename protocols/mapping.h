@@ -151,4 +151,12 @@ struct lease_record {
 	const char *description;   /* UTF-8, "" = none; owned by the table */
 };
 
+/* The words for them in logs, the CLI and JSON ("nat-pmp", "udp", "port-taken").  Static strings. */
+const char *origin_name(enum origin);
+const char *transport_name(enum transport);
+const char *map_result_name(enum map_result);
+/* The reverse.  False: no such word, *out untouched. */
+bool origin_find(const char *name, enum origin *out);
+bool transport_find(const char *name, enum transport *out);
+
 #endif
