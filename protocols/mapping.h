@@ -106,6 +106,7 @@ struct map_request {
 	uint32_t lifetime_min;        /* seconds; a shorter wish is raised to it (0: never grant more than asked) */
 	uint32_t lifetime_max;        /* seconds; a longer wish is cut to it */
 	enum if_taken if_taken;
+	struct address external_address; /* wanted with IF_TAKEN_FAIL; unspecified = any */
 	bool by_external;             /* the mapping is identified by its external port (UPnP), not by its internal endpoint */
 	bool reserve_companion;       /* keep the same port of the other transport for this client (RFC 6886 3.3) */
 	bool has_nonce;
