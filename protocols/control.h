@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Messages between the daemon and its CLI: one JSON object a line, to structs and back.  Pure.  A
+ * lease as shown here has no nonce: who may read must not learn what lets a client change its
+ * mapping.
+ */
+#ifndef PORTLEASE_CONTROL_MESSAGE_H
+#define PORTLEASE_CONTROL_MESSAGE_H
+
+#include "mapping.h"
+
+/* Largest lines with their newline: of a request, of a lease in a reply, of any reply. */
+enum { CONTROL_REQUEST_MAX = 4096, CONTROL_LEASE_MAX = 2048, CONTROL_LINE_MAX = 65536 };
+enum {
+	CONTROL_INTERFACES = 65,
+	CONTROL_ADDRESSES = 16,
+	CONTROL_NAME_SIZE = 16,
+	CONTROL_WHY_SIZE = 160
+};
+
+enum control_command {
+	CONTROL_STATUS,
+	CONTROL_LIST,
+	CONTROL_SHOW,
+	CONTROL_REMOVE,
+	CONTROL_VERSION,
+	CONTROL_COMMANDS
+};
+
+/* Which leases; what is not set matches all. */
+struct control_filter {
+	bool has_client;
+	struct prefix client; /* of the internal address */
+	bool has_origin;
+	enum origin origin;
+	bool has_transport;
+	enum transport transport;
+};
+
+/* Which lease: by id, or (id 0) by external port. */
+struct control_target {
+	uint64_t id;
+	enum transport transport;
+	uint16_t port;
+};
+
+struct control_request {
+	enum control_command command;
+	struct control_filter filter; /* LIST */
+	struct control_target target; /* SHOW, REMOVE */
+};
+
+/* How a reply ends. */
+enum control_result {
+	CONTROL_OK,
+	CONTROL_NOT_PERMITTED,
+	CONTROL_NOT_FOUND,
+	CONTROL_BAD_REQUEST,
+	CONTROL_FAILED, /* understood and allowed, but it did not work */
+	CONTROL_BUSY,	/* too many readers */
+	CONTROL_RESULTS
+};
+
+#define CONTROL_ENDLESS UINT64_MAX
+
+struct control_lease {
+	uint64_t id;
+	enum origin origin;
+	enum transport transport;
+	struct endpoint external; /* address unspecified: none at the moment */
+	struct endpoint internal;
+	uint32_t lifetime;  /* seconds granted last */
+	uint64_t remaining; /* seconds, CONTROL_ENDLESS: never ends */
+	uint64_t age;	    /* seconds since it was made */
+	bool outbound;
+	uint64_t connections;
+	char description[MAPPING_DESCRIPTION_MAX + 1];
+};
+
+struct control_interface {
+	char name[CONTROL_NAME_SIZE];
+	unsigned index; /* 0: does not exist now */
+	bool up;
+	bool served; /* a LAN: requests are answered there; the WAN: it has an address to tell */
+	size_t addresses;
+	struct prefix
+	    address[CONTROL_ADDRESSES]; /* own address and length of the on-link prefix (of 128) */
+};
+
+struct control_counters {
+	uint64_t requests[ORIGINS];
+	uint64_t results[MAP_RESULTS];
+	uint64_t granted, renewed, deleted, expired, removed;
+	uint64_t kernel_transactions, kernel_aborts, table_restores, address_changes;
+};
+
+struct control_status {
+	char version[32];
+	uint32_t pid;
+	uint64_t uptime; /* seconds */
+	uint32_t epoch;
+	struct address external; /* what clients are told; unspecified: none */
+	bool nat_pmp;
+	bool pcp;
+	uint64_t leases[ORIGINS];
+	bool table_intact;
+	uint64_t rules;
+	struct control_counters counters;
+	size_t interfaces; /* the WAN, then the LANs */
+	struct control_interface interface[CONTROL_INTERFACES];
+};
+
+/* One line of a reply: any number of LEASE, STATUS or VERSION lines, then one RESULT. */
+enum control_line {
+	CONTROL_LINE_RESULT,
+	CONTROL_LINE_LEASE,
+	CONTROL_LINE_STATUS,
+	CONTROL_LINE_VERSION,
+	CONTROL_LINES
+};
+
+struct control_reply {
+	enum control_line line;
+	union {
+		struct {
+			enum control_result result;
+			char message[CONTROL_WHY_SIZE]; /* "" if OK */
+		};
+		struct control_lease lease;
+		struct control_status status;
+		char version[32];
+	};
+};
+
+/* Encoders write a line with its newline (and a NUL after it), and return its length; 0: it does
+ * not fit, or no memory. */
+size_t control_request_encode(const struct control_request *, char *out, size_t size);
+size_t control_reply_encode(const struct control_reply *, char *out, size_t size);
+/* Decoders take a line without its newline.  False: *why says what is wrong with it. */
+bool control_request_decode(const char *line, size_t length, struct control_request *, char *why,
+			    size_t why_size);
+bool control_reply_decode(const char *line, size_t length, struct control_reply *, char *why,
+			  size_t why_size);
+
+/* "12", "tcp:8080", "udp:53". */
+bool control_target_parse(const char *text, struct control_target *);
+/* "nat-pmp", "tcp", "list", "not-found"; NULL: no such value. */
+const char *control_origin_name(enum origin);
+const char *control_transport_name(enum transport);
+const char *control_command_name(enum control_command);
+const char *control_result_name(enum control_result);
+const char *control_map_result_name(enum map_result);
+/* The reverse; false: *out untouched. */
+bool control_origin_parse(const char *name, enum origin *out);
+bool control_transport_parse(const char *name, enum transport *out);
+
+#endif
