@@ -149,7 +149,7 @@ struct lease_record {
 	monotime created;
 	monotime ends;             /* MONOTIME_NEVER: static */
 	uint64_t connections;      /* seen before the present kernel element was made; add the element's own */
-	const char *description;   /* UTF-8, "" = none; owned by the table */
+	const char *description;   /* UTF-8, NULL = none; owned by the table */
 };
 
 /* The words for them in logs, the CLI and JSON ("nat-pmp", "udp", "port-taken").  Static strings. */

@@ -14,7 +14,10 @@ struct lease_table;
 struct lease_client;
 struct change;
 
-/* Owned by the table (or, between unlink and free, by whoever unlinked it).  Change .record only through the table. */
+/*
+ * Owned by the table (between unlink and discard, by whoever unlinked it).  The fields of .record that the indexes are
+ * made of (id, transport, ports, internal, companion, ends) change only through the table.
+ */
 struct lease {
 	struct lease_record record;
 	RB_ENTRY(lease) by_id;
@@ -36,11 +39,11 @@ void lease_table_free(struct lease_table *);  /* frees the leases too; NULL is a
  * Ends a quarantine of its port.  The external port must not be held.  NULL: out of memory.
  */
 struct lease *lease_table_insert(struct lease_table *, const struct lease_record *);
-/* Takes a lease out and puts its port in quarantine from now on.  The caller frees it, or relinks it. */
+/* Takes a lease out and puts its port in quarantine from now on.  The caller discards it, or relinks it. */
 void lease_table_unlink(struct lease_table *, struct lease *, monotime now);
 /* Undoes an unlink whose port has not been given out since.  Cannot fail. */
 void lease_table_relink(struct lease_table *, struct lease *);
-void lease_free(struct lease *); /* one that is unlinked; NULL is allowed */
+void lease_table_discard(struct lease_table *, struct lease *); /* frees one that is unlinked */
 
 void lease_table_set_lifetime(struct lease_table *, struct lease *, uint32_t lifetime, monotime ends);
 /* Copies; false: out of memory, the old one stays. */
@@ -48,12 +51,12 @@ bool lease_set_description(struct lease *, const char *);
 
 struct lease *lease_table_by_id(const struct lease_table *, uint64_t id);
 struct lease *lease_table_by_external(const struct lease_table *, enum transport, uint16_t port);
-/* The oldest of an internal endpoint; the others follow by lease_table_next_internal(). */
+/* The oldest of an internal endpoint; the others follow by lease_next_internal(). */
 struct lease *lease_table_by_internal(const struct lease_table *, enum transport, const struct endpoint *);
-struct lease *lease_table_next_internal(const struct lease_table *, const struct lease *); /* same endpoint, or NULL */
-/* The first lease of a client in order of (transport, port); lease_table_next_of_client() gives the rest. */
+struct lease *lease_next_internal(const struct lease *); /* same endpoint, or NULL */
+/* The first lease of a client in order of (transport, port); lease_next_of_client() gives the rest. */
 struct lease *lease_table_first_of_client(const struct lease_table *, const struct address *);
-struct lease *lease_table_next_of_client(const struct lease_table *, const struct lease *);
+struct lease *lease_next_of_client(const struct lease *);
 struct lease *lease_table_first_to_end(const struct lease_table *); /* NULL: none ends */
 /* In order of id: the first with an id above the given one; for walking in pages. */
 struct lease *lease_table_after_id(const struct lease_table *, uint64_t id);

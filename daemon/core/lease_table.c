@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Four trees over the leases, one over their clients, the quarantine, and a bitmap a transport for each kind of claim on a port. */
+#include "lease_table.h"
+
+#include <assert.h>
+#include <bsd/sys/queue.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lease_client {
+	struct address address;
+	size_t leases;
+	size_t references; /* leases and unlinked ones that may be linked again */
+	RB_ENTRY(lease_client) by_address;
+};
+
+/* A freed port, kept for the endpoint that had it. */
+struct quarantine {
+	enum transport transport;
+	uint16_t port;
+	struct endpoint internal;
+	monotime until;
+	RB_ENTRY(quarantine) by_port;
+	RB_ENTRY(quarantine) by_internal;
+	TAILQ_ENTRY(quarantine) by_age; /* all are kept equally long: oldest first is first to end */
+};
+
+static int
+order(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int
+compare_id(const struct lease *a, const struct lease *b)
+{
+	return order(a->record.id, b->record.id);
+}
+
+static int
+compare_external(const struct lease *a, const struct lease *b)
+{
+	int c = order(a->record.transport, b->record.transport);
+
+	return c ? c : order(a->record.external_port, b->record.external_port);
+}
+
+static int
+compare_sockets(enum transport at, const struct endpoint *a, enum transport bt, const struct endpoint *b)
+{
+	int c = address_compare(&a->address, &b->address);
+
+	if (!c)
+		c = order(at, bt);
+	return c ? c : order(a->port, b->port);
+}
+
+static int
+compare_internal(const struct lease *a, const struct lease *b)
+{
+	int c = compare_sockets(a->record.transport, &a->record.internal, b->record.transport, &b->record.internal);
+
+	return c ? c : compare_id(a, b);
+}
+
+static int
+compare_end(const struct lease *a, const struct lease *b)
+{
+	int c = (a->record.ends > b->record.ends) - (a->record.ends < b->record.ends);
+
+	return c ? c : compare_id(a, b);
+}
+
+static int
+compare_client(const struct lease_client *a, const struct lease_client *b)
+{
+	return address_compare(&a->address, &b->address);
+}
+
+static int
+compare_quarantine_port(const struct quarantine *a, const struct quarantine *b)
+{
+	int c = order(a->transport, b->transport);
+
+	return c ? c : order(a->port, b->port);
+}
+
+static int
+compare_quarantine_internal(const struct quarantine *a, const struct quarantine *b)
+{
+	int c = compare_sockets(a->transport, &a->internal, b->transport, &b->internal);
+
+	if (!c)
+		c = (a->until > b->until) - (a->until < b->until);
+	return c ? c : order(a->port, b->port);
+}
+
+RB_HEAD(lease_ids, lease);
+RB_HEAD(lease_externals, lease);
+RB_HEAD(lease_internals, lease);
+RB_HEAD(lease_ends, lease);
+RB_HEAD(lease_clients, lease_client);
+RB_HEAD(quarantine_ports, quarantine);
+RB_HEAD(quarantine_internals, quarantine);
+TAILQ_HEAD(quarantine_ages, quarantine);
+
+/* Not RB_GENERATE_STATIC(): its __unused is not there with glibc. */
+#define TREE(name, type, field, compare) \
+	RB_GENERATE_INTERNAL(name, type, field, compare, __attribute__((unused)) static)
+
+TREE(lease_ids, lease, by_id, compare_id)
+TREE(lease_externals, lease, by_external, compare_external)
+TREE(lease_internals, lease, by_internal, compare_internal)
+TREE(lease_ends, lease, by_end, compare_end)
+TREE(lease_clients, lease_client, by_address, compare_client)
+TREE(quarantine_ports, quarantine, by_port, compare_quarantine_port)
+TREE(quarantine_internals, quarantine, by_internal, compare_quarantine_internal)
+
+enum { TCP, UDP, TRANSPORTS };
+
+struct claims {
+	uint64_t leased[PORT_WORDS];
+	uint64_t companion[PORT_WORDS];   /* kept by a lease of the other transport for its own client */
+	uint64_t quarantined[PORT_WORDS];
+};
+
+struct lease_table {
+	struct lease_ids ids;
+	struct lease_externals externals;
+	struct lease_internals internals;
+	struct lease_ends ends;
+	struct lease_clients clients;
+	struct quarantine_ports quarantine_ports;
+	struct quarantine_internals quarantine_internals;
+	struct quarantine_ages quarantine_ages;
+	struct claims claims[TRANSPORTS];
+	size_t count;
+	uint64_t last_id;
+};
+
+static int
+row(enum transport transport)
+{
+	return transport == TRANSPORT_TCP ? TCP : UDP;
+}
+
+static enum transport
+other(enum transport transport)
+{
+	return transport == TRANSPORT_TCP ? TRANSPORT_UDP : TRANSPORT_TCP;
+}
+
+static bool
+has_bit(const uint64_t *words, uint16_t port)
+{
+	return words[port / 64] >> (port % 64) & 1;
+}
+
+static void
+set_bit(uint64_t *words, uint16_t port, bool on)
+{
+	uint64_t bit = UINT64_C(1) << (port % 64);
+
+	words[port / 64] = on ? words[port / 64] | bit : words[port / 64] & ~bit;
+}
+
+struct lease_table *
+lease_table_new(void)
+{
+	struct lease_table *table = calloc(1, sizeof(*table));
+
+	if (table)
+		TAILQ_INIT(&table->quarantine_ages);
+	return table;
+}
+
+static void
+release_quarantine(struct lease_table *table, struct quarantine *q)
+{
+	set_bit(table->claims[row(q->transport)].quarantined, q->port, false);
+	RB_REMOVE(quarantine_ports, &table->quarantine_ports, q);
+	RB_REMOVE(quarantine_internals, &table->quarantine_internals, q);
+	TAILQ_REMOVE(&table->quarantine_ages, q, by_age);
+	free(q);
+}
+
+static void
+purge_quarantine(struct lease_table *table, monotime now)
+{
+	struct quarantine *q;
+
+	while ((q = TAILQ_FIRST(&table->quarantine_ages)) && q->until <= now)
+		release_quarantine(table, q);
+}
+
+void
+lease_table_free(struct lease_table *table)
+{
+	struct lease *lease;
+
+	if (!table)
+		return;
+	while ((lease = RB_MIN(lease_ids, &table->ids))) {
+		lease_table_unlink(table, lease, 0);
+		lease_table_discard(table, lease);
+	}
+	purge_quarantine(table, MONOTIME_NEVER);
+	free(table);
+}
+
+static struct quarantine *
+find_quarantine(const struct lease_table *table, enum transport transport, uint16_t port)
+{
+	struct quarantine key = {.transport = transport, .port = port};
+
+	if (!has_bit(table->claims[row(transport)].quarantined, port))
+		return NULL;
+	return RB_FIND(quarantine_ports, (struct quarantine_ports *)&table->quarantine_ports, &key);
+}
+
+/* Without memory the port is merely free at once. */
+static void
+start_quarantine(struct lease_table *table, const struct lease_record *record, monotime now)
+{
+	struct quarantine *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return;
+	q->transport = record->transport;
+	q->port = record->external_port;
+	q->internal = record->internal;
+	q->until = now + LEASE_QUARANTINE;
+	set_bit(table->claims[row(q->transport)].quarantined, q->port, true);
+	RB_INSERT(quarantine_ports, &table->quarantine_ports, q);
+	RB_INSERT(quarantine_internals, &table->quarantine_internals, q);
+	TAILQ_INSERT_TAIL(&table->quarantine_ages, q, by_age);
+}
+
+static struct lease_client *
+find_client(const struct lease_table *table, const struct address *address)
+{
+	struct lease_client key = {.address = *address};
+
+	return RB_FIND(lease_clients, (struct lease_clients *)&table->clients, &key);
+}
+
+static struct lease_client *
+get_client(struct lease_table *table, const struct address *address)
+{
+	struct lease_client *client = find_client(table, address);
+
+	if (client)
+		return client;
+	client = calloc(1, sizeof(*client));
+	if (client) {
+		client->address = *address;
+		RB_INSERT(lease_clients, &table->clients, client);
+	}
+	return client;
+}
+
+static void
+release_client(struct lease_table *table, struct lease_client *client)
+{
+	if (--client->references > 0)
+		return;
+	RB_REMOVE(lease_clients, &table->clients, client);
+	free(client);
+}
+
+static void
+mark_ports(struct lease_table *table, const struct lease_record *record, bool on)
+{
+	set_bit(table->claims[row(record->transport)].leased, record->external_port, on);
+	if (record->companion)
+		set_bit(table->claims[row(other(record->transport))].companion, record->external_port, on);
+}
+
+static void
+link_lease(struct lease_table *table, struct lease *lease)
+{
+	struct lease *holder = RB_INSERT(lease_externals, &table->externals, lease);
+
+	assert(!holder);
+	(void)holder;
+	RB_INSERT(lease_ids, &table->ids, lease);
+	RB_INSERT(lease_internals, &table->internals, lease);
+	RB_INSERT(lease_ends, &table->ends, lease);
+	mark_ports(table, &lease->record, true);
+	lease->client->leases++;
+	table->count++;
+}
+
+struct lease *
+lease_table_insert(struct lease_table *table, const struct lease_record *record)
+{
+	struct lease_client *client = get_client(table, &record->internal.address);
+	struct lease *lease = client ? calloc(1, sizeof(*lease)) : NULL;
+	struct quarantine *q;
+
+	if (!client)
+		return NULL;
+	client->references++;
+	if (lease) {
+		lease->client = client;
+		lease->record = *record;
+		lease->record.description = NULL;
+	}
+	if (!lease || (record->description && !lease_set_description(lease, record->description))) {
+		release_client(table, client);
+		free(lease);
+		return NULL;
+	}
+	if (lease->record.id == 0)
+		lease->record.id = table->last_id + 1;
+	if (lease->record.id > table->last_id)
+		table->last_id = lease->record.id;
+	q = find_quarantine(table, record->transport, record->external_port);
+	if (q)
+		release_quarantine(table, q);
+	link_lease(table, lease);
+	return lease;
+}
+
+void
+lease_table_unlink(struct lease_table *table, struct lease *lease, monotime now)
+{
+	RB_REMOVE(lease_ids, &table->ids, lease);
+	RB_REMOVE(lease_externals, &table->externals, lease);
+	RB_REMOVE(lease_internals, &table->internals, lease);
+	RB_REMOVE(lease_ends, &table->ends, lease);
+	mark_ports(table, &lease->record, false);
+	lease->client->leases--;
+	table->count--;
+	start_quarantine(table, &lease->record, now);
+}
+
+void
+lease_table_relink(struct lease_table *table, struct lease *lease)
+{
+	struct quarantine *q =
+		find_quarantine(table, lease->record.transport, lease->record.external_port);
+
+	if (q)
+		release_quarantine(table, q);
+	link_lease(table, lease);
+}
+
+void
+lease_table_discard(struct lease_table *table, struct lease *lease)
+{
+	release_client(table, lease->client);
+	free((char *)lease->record.description);
+	free(lease);
+}
+
+void
+lease_table_set_lifetime(struct lease_table *table, struct lease *lease, uint32_t lifetime, monotime ends)
+{
+	RB_REMOVE(lease_ends, &table->ends, lease);
+	lease->record.lifetime = lifetime;
+	lease->record.ends = ends;
+	RB_INSERT(lease_ends, &table->ends, lease);
+}
+
+bool
+lease_set_description(struct lease *lease, const char *description)
+{
+	char *copy = *description ? strdup(description) : NULL;
+
+	if (*description && !copy)
+		return false;
+	free((char *)lease->record.description);
+	lease->record.description = copy;
+	return true;
+}
+
+struct lease *
+lease_table_by_id(const struct lease_table *table, uint64_t id)
+{
+	struct lease key = {.record.id = id};
+
+	return RB_FIND(lease_ids, (struct lease_ids *)&table->ids, &key);
+}
+
+struct lease *
+lease_table_after_id(const struct lease_table *table, uint64_t id)
+{
+	struct lease key = {.record.id = id + 1};
+
+	return RB_NFIND(lease_ids, (struct lease_ids *)&table->ids, &key);
+}
+
+struct lease *
+lease_table_by_external(const struct lease_table *table, enum transport transport, uint16_t port)
+{
+	struct lease key = {.record = {.transport = transport, .external_port = port}};
+
+	if (!has_bit(table->claims[row(transport)].leased, port))
+		return NULL;
+	return RB_FIND(lease_externals, (struct lease_externals *)&table->externals, &key);
+}
+
+static bool
+same_internal(const struct lease *lease, enum transport transport, const struct endpoint *internal)
+{
+	return lease && compare_sockets(lease->record.transport, &lease->record.internal, transport, internal) == 0;
+}
+
+struct lease *
+lease_table_by_internal(const struct lease_table *table, enum transport transport, const struct endpoint *internal)
+{
+	struct lease key = {.record = {.transport = transport, .internal = *internal}};
+	struct lease *lease = RB_NFIND(lease_internals, (struct lease_internals *)&table->internals, &key);
+
+	return same_internal(lease, transport, internal) ? lease : NULL;
+}
+
+struct lease *
+lease_next_internal(const struct lease *lease)
+{
+	struct lease *next = RB_NEXT(lease_internals, NULL, (struct lease *)lease);
+
+	return same_internal(next, lease->record.transport, &lease->record.internal) ? next : NULL;
+}
+
+struct lease *
+lease_table_first_of_client(const struct lease_table *table, const struct address *client)
+{
+	struct lease key = {.record.internal.address = *client};
+	struct lease *lease = RB_NFIND(lease_internals, (struct lease_internals *)&table->internals, &key);
+
+	return lease && address_equal(&lease->record.internal.address, client) ? lease : NULL;
+}
+
+struct lease *
+lease_next_of_client(const struct lease *lease)
+{
+	struct lease *next = RB_NEXT(lease_internals, NULL, (struct lease *)lease);
+
+	return next && next->client == lease->client ? next : NULL;
+}
+
+struct lease *
+lease_table_first_to_end(const struct lease_table *table)
+{
+	struct lease *lease = RB_MIN(lease_ends, (struct lease_ends *)&table->ends);
+
+	return lease && lease->record.ends != MONOTIME_NEVER ? lease : NULL;
+}
+
+size_t
+lease_table_count(const struct lease_table *table)
+{
+	return table->count;
+}
+
+size_t
+lease_table_count_of_client(const struct lease_table *table, const struct address *address)
+{
+	const struct lease_client *client = find_client(table, address);
+
+	return client ? client->leases : 0;
+}
+
+/* Does another client stand in the way by what it holds, or keeps, on the other transport's port? */
+static bool
+companion_in_the_way(const struct lease_table *table, const struct port_wish *wish, uint16_t port)
+{
+	const struct lease *lease = lease_table_by_external(table, other(wish->transport), port);
+
+	return lease && !address_equal(&lease->record.internal.address, &wish->internal.address) &&
+	       (lease->record.companion || wish->companion);
+}
+
+enum port_state
+lease_table_port(struct lease_table *table, const struct port_wish *wish, uint16_t port, monotime now)
+{
+	const struct quarantine *q;
+
+	purge_quarantine(table, now);
+	if (has_bit(table->claims[row(wish->transport)].leased, port) || companion_in_the_way(table, wish, port))
+		return PORT_TAKEN;
+	q = find_quarantine(table, wish->transport, port);
+	if (q && compare_sockets(q->transport, &q->internal, wish->transport, &wish->internal) != 0)
+		return PORT_QUARANTINED;
+	return PORT_FREE;
+}
+
+uint16_t
+lease_table_quarantined_for(struct lease_table *table, const struct port_wish *wish, monotime now)
+{
+	struct quarantine key = {.transport = wish->transport, .internal = wish->internal, .until = now};
+	struct quarantine *q;
+	uint16_t port = 0;
+
+	purge_quarantine(table, now);
+	q = RB_NFIND(quarantine_internals, &table->quarantine_internals, &key);
+	while (q && compare_sockets(q->transport, &q->internal, wish->transport, &wish->internal) == 0) {
+		port = q->port;
+		q = RB_NEXT(quarantine_internals, &table->quarantine_internals, q);
+	}
+	return port;
+}
+
+void
+lease_table_busy_ports(struct lease_table *table, const struct port_wish *wish, bool count_quarantined, monotime now,
+		       uint64_t busy[PORT_WORDS])
+{
+	const struct claims *mine = &table->claims[row(wish->transport)];
+	const struct claims *theirs = &table->claims[row(other(wish->transport))];
+
+	purge_quarantine(table, now);
+	for (size_t w = 0; w < PORT_WORDS; w++)
+		busy[w] = mine->leased[w] | mine->companion[w] | (wish->companion ? theirs->leased[w] : 0) |
+			  (count_quarantined ? mine->quarantined[w] : 0);
+}
