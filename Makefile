@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# make help says what there is.
+# `make help` says what there is.  Everything runs as root without sudo; only deps, demo, test and check-system need root.
 
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
-CC      ?= gcc
+DESTDIR ?=
 SAN     ?=
 V       ?=
-comma   := ,
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+FUZZ_SECONDS ?= 60
+comma := ,
 
 # Each compiler and sanitizer set builds in a directory of its own.
 BUILD ?= build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+JOBS  := $(shell nproc)
+# Debian's own, whose pytest, scapy and libtorrent are the packages below.
+PYTHON := /usr/bin/python3
 
-PACKAGES := libevent_core libmnl libnftnl jansson libconfuse libcap-ng libbsd-overlay
+DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libjansson-dev libconfuse-dev libcap-ng-dev libbsd-dev
+DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc curl busybox
+DEBS       := $(DEBS_DEMO) clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack procps \
+	python3 python3-pytest python3-pytest-xdist python3-libtorrent
+DEBS_EXTRA := clang-tidy gcovr
+
+PACKAGES := libevent_core libmnl libnftnl jansson libconfuse libcap-ng
 # Expanded once, and only when something is compiled: `make deps` must run without them.
-pkg_cflags = $(eval pkg_cflags := $$(shell pkg-config --cflags $(filter-out libbsd-overlay,$(PACKAGES))))$(pkg_cflags)
+pkg_cflags = $(eval pkg_cflags := $$(shell pkg-config --cflags $(PACKAGES)))$(pkg_cflags)
 LIBS_DAEMON := -levent_core -lmnl -lnftnl -ljansson -lconfuse -lcap-ng
 LIBS_CTL    := -ljansson
 
@@ -21,15 +34,17 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 HARDEN   := -fPIE -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DPORTLEASE_VERSION='"$(VERSION)"' -DPORTLEASE_SYSCONFDIR='"/etc"' $(WARNINGS) $(HARDEN) \
-	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(pkg_cflags) -MMD -MP $(CFLAGS)
+	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(pkg_cflags) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+each = $(Q)for t in $(1); do echo "== $$t"; $(2) $$t || exit 1; done
 
 # One archive a folder; what links which archive is the architecture.
 libs = $(foreach l,$(1),$(BUILD)/lib$(l).a)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+tests = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1).c))
 FOLDER_protocols := protocols
 FOLDER_backend   := backend
 FOLDER_base      := daemon/base
@@ -39,11 +54,15 @@ FOLDER_fakes     := tests/fakes
 ARCHIVES := protocols backend base core frontends fakes
 
 PROGRAMS := $(BUILD)/portleased $(BUILD)/portlease
-UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-KERNEL   := $(patsubst tests/kernel/%.c,$(BUILD)/tests/kernel/%,$(wildcard tests/kernel/test_*.c))
+UNIT     := $(call tests,unit/test_*)
+KERNEL   := $(call tests,kernel/test_*)
+SCENARIO := $(call tests,scenario/run_scenario)
+FUZZERS  := $(call tests,fuzz/fuzz_*)
+SOURCES  := $(shell find protocols backend daemon tests -name '*.c')
+HEADERS  := $(shell find protocols backend daemon tests -name '*.h')
 
 .PHONY: all
-all: $(PROGRAMS)
+all: $(PROGRAMS) ## build portleased and portlease (CC=clang, SAN=address,undefined, V=1)
 
 define archive
 $(BUILD)/lib$(1).a: $(call objects,$(FOLDER_$(1)))
@@ -55,34 +74,118 @@ $(foreach a,$(ARCHIVES),$(eval $(call archive,$(a))))
 $(BUILD)/%.o: %.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+define link
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(1)
+endef
 
 $(BUILD)/portleased: $(BUILD)/daemon/main.o $(call libs,frontends core base backend protocols)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON)
-
+	$(call link,$(LIBS_DAEMON))
 $(BUILD)/portlease: $(call objects,daemon/ctl) $(call libs,base protocols)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CTL)
+	$(call link,$(LIBS_CTL))
 
-# Unit tests meet fakes where the daemon meets the kernel; kernel tests meet the real backend.
+# Unit tests and scenarios meet fakes where the daemon meets the kernel; kernel tests meet the real backend.
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(call libs,frontends core base fakes protocols)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -levent_core -ljansson -lconfuse -lcap-ng -lcmocka
-
+	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
+$(BUILD)/tests/scenario/run_%: $(BUILD)/tests/scenario/run_%.o $(call libs,frontends core base fakes protocols)
+	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
 $(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,core base backend protocols)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON) -lcmocka
+	$(call link,$(LIBS_DAEMON) -lcmocka)
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(call libs,protocols)
+	$(call link,-fsanitize=fuzzer -ljansson)
 
-.PHONY: unit kernel
-unit: $(UNIT)
-	$(Q)for t in $(UNIT); do $$t || exit 1; done
-kernel: $(KERNEL)
-	$(Q)for t in $(KERNEL); do unshare -Urn $$t || exit 1; done
+.PHONY: deps
+deps: ## install the Debian packages that building and testing need
+	@set -- $(DEBS); [ $$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $$@ 2>/dev/null | grep ' installed$$' | sort -u | wc -l) = $$# ] || \
+	{ apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$@; }
 
-.PHONY: clean
-clean:
+.PHONY: demo
+demo: ## show it: an Internet, a gateway and a LAN host in namespaces, a port mapped for real
+	@$(MAKE) --no-print-directory deps DEBS='$(DEBS_DEMO)'
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@tests/demo.sh $(BUILD)
+
+.PHONY: test
+test: ## everything: both compilers, sanitizers, check, check-system
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -j$(JOBS) built CC=clang
+	@$(MAKE) --no-print-directory -j$(JOBS) built SAN=address,undefined
+	@$(MAKE) --no-print-directory -j$(JOBS) built
+	@$(MAKE) --no-print-directory unit scenario SAN=address,undefined
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=5
+	@$(MAKE) --no-print-directory check-system
+
+.PHONY: built
+built: $(PROGRAMS) $(UNIT) $(SCENARIO) $(KERNEL)
+
+.PHONY: check unit scenario kernel lint
+check: unit scenario kernel lint ## quick tests, no root needed
+unit: $(UNIT) ## unit tests
+	$(call each,$^)
+scenario: $(SCENARIO) ## stories of days with a fake kernel and clock
+	$(call each,$^,env SCENARIOS=tests/scenario)
+kernel: $(KERNEL) ## the backend against the kernel, in namespaces of its own
+	$(call each,$^,unshare -Urn)
+lint: $(PROGRAMS) ## layers, manual pages, shipped configurations, scripts
+	$(Q)tests/lint.sh $(BUILD)
+
+.PHONY: check-system
+check-system: all ## the daemon and real clients in network namespaces (root)
+	@$(MAKE) --no-print-directory -j$(JOBS) all SAN=address,undefined
+	$(Q)tests/system/run $(BUILD) $(PYTEST)
+
+.PHONY: bench
+bench: all ## measure (bounded; prints a table)
+	$(Q)tests/bench/run $(BUILD)
+
+.PHONY: fuzz
+fuzz: ## fuzz each decoder for FUZZ_SECONDS
+	@$(MAKE) --no-print-directory -j$(JOBS) run-fuzzers CC=clang SAN=address,undefined BUILD=build/fuzz CFLAGS='-O1 -g -fsanitize=fuzzer-no-link'
+.PHONY: run-fuzzers
+run-fuzzers: $(FUZZERS)
+	$(Q)for f in $^; do name=$${f##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; echo "== $$f"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
+
+MAN8 = $(wildcard daemon/*.8 daemon/ctl/*.8)
+MAN5 = $(wildcard conf/*.5)
+.PHONY: install uninstall
+install: all ## install below DESTDIR and PREFIX (an existing portlease.conf is kept)
+	install -D $(BUILD)/portleased $(DESTDIR)$(PREFIX)/sbin/portleased
+	install -D $(BUILD)/portlease $(DESTDIR)$(PREFIX)/bin/portlease
+	install -d $(DESTDIR)$(PREFIX)/libexec/portlease $(DESTDIR)/etc/portlease
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(MAN8)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(MAN5)
+	install -D -m 644 conf/portlease.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portlease
+	test -e $(DESTDIR)/etc/portlease/portlease.conf || install -m 644 -t $(DESTDIR)/etc/portlease conf/portlease.conf
+uninstall: ## remove what install put there, but for the configuration
+	cd $(DESTDIR)$(PREFIX) && rm -f sbin/portleased bin/portlease share/bash-completion/completions/portlease \
+		$(patsubst %,share/man/man8/%,$(notdir $(MAN8))) $(patsubst %,share/man/man5/%,$(notdir $(MAN5)))
+	-rmdir $(DESTDIR)$(PREFIX)/libexec/portlease
+
+.PHONY: tidy format coverage deps-extra
+deps-extra:
+	@$(MAKE) --no-print-directory deps DEBS='$(DEBS_EXTRA)'
+tidy: compile_commands.json deps-extra ## clang-tidy
+	clang-tidy --quiet -p . $(filter-out tests/%,$(SOURCES))
+format: ## clang-format all C files in place
+	clang-format -i $(SOURCES) $(HEADERS)
+coverage: deps-extra ## line coverage of unit, scenario and kernel tests
+	@$(MAKE) --no-print-directory -j$(JOBS) built BUILD=build/coverage CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage
+	@$(MAKE) --no-print-directory unit scenario kernel BUILD=build/coverage CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage
+	gcovr -r . -e tests build/coverage
+
+compile_commands.json: Makefile ## for editors and clang-tidy
+	$(file >$@,[$(subst } {,}$(comma) {,$(foreach f,$(SOURCES),{"directory": "$(CURDIR)"$(comma) "file": "$f"$(comma) \
+		"command": "$(subst ",\",clang $(ALL_CFLAGS) -c $f)"}))])
+
+.PHONY: clean help
+clean: ## remove build/
 	rm -rf build
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' Makefile
 
 .SECONDARY:
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
