@@ -144,14 +144,13 @@ bool control_reply_decode(const char *line, size_t length, struct control_reply 
 
 /* "12", "tcp:8080", "udp:53". */
 bool control_target_parse(const char *text, struct control_target *);
-/* "nat-pmp", "tcp", "list", "not-found"; NULL: no such value. */
-const char *control_origin_name(enum origin);
-const char *control_transport_name(enum transport);
+
+/* One lease, or the status, as --json shows it: one object without a newline. */
+size_t control_lease_json(const struct control_lease *, char *out, size_t size);
+size_t control_status_json(const struct control_status *, char *out, size_t size);
+
+/* "list", "not-found". */
 const char *control_command_name(enum control_command);
 const char *control_result_name(enum control_result);
-const char *control_map_result_name(enum map_result);
-/* The reverse; false: *out untouched. */
-bool control_origin_parse(const char *name, enum origin *out);
-bool control_transport_parse(const char *name, enum transport *out);
 
 #endif

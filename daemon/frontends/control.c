@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Clients of the control socket.  Each does one small piece of work a turn of the event loop, and
+ * only once what it was sent before has left: neither a long list nor a slow reader holds up
+ * anybody else.
+ */
+#include "control.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+	CLIENTS_MAX = 16,
+	READERS_MAX = 12, /* the rest is kept for those who may change */
+	BACKLOG = 16,
+	PATIENCE = 10,	    /* seconds for a whole request, and for a reader to take something */
+	LEASES_A_TURN = 64, /* sent, each with its question to the kernel */
+	EXAMINED_A_TURN = 1000,
+	RESULT_ROOM = 1024, /* for the line that ends a reply: its message may be all escapes */
+};
+
+struct client {
+	struct control *control;
+	int fd;
+	uid_t uid;
+	bool may_read;
+	bool may_change;
+	struct event *readable;
+	struct event *writable;
+	monotime deadline; /* of the request being read */
+	char in[CONTROL_REQUEST_MAX];
+	size_t in_size;
+	char out[CONTROL_LINE_MAX];
+	size_t out_size;
+	size_t out_sent;
+	bool working;
+	bool closing; /* once all is sent */
+	struct control_request request;
+	/* How far the work has come. */
+	uint64_t last_id;
+	uint64_t counted[ORIGINS];
+};
+
+struct control {
+	struct control_options options;
+	struct event *listener;
+	struct event *resume; /* listening again after accept() found no descriptor free */
+	struct client *client[CLIENTS_MAX];
+};
+
+/* The socket file */
+
+gid_t
+control_group(void)
+{
+	const struct group *group = getgrnam("portlease");
+
+	return group ? group->gr_gid : CONTROL_NO_GROUP;
+}
+
+static int __attribute__((format(printf, 3, 4)))
+complain(char *why, size_t why_size, const char *format, const char *path)
+{
+	int error = errno, length;
+
+	length = snprintf(why, why_size, format, path);
+	if (error && length >= 0 && (size_t)length < why_size)
+		snprintf(why + length, why_size - (size_t)length, ": %s", strerror(error));
+	return -1;
+}
+
+/* Takes away the socket of a daemon that is gone. */
+static int
+clear_path(const struct sockaddr_un *address, char *why, size_t why_size)
+{
+	struct stat status;
+	int fd, answered;
+
+	if (lstat(address->sun_path, &status) < 0)
+		return errno == ENOENT
+			   ? 0
+			   : complain(why, why_size, "cannot look at %s", address->sun_path);
+	errno = 0;
+	if (!S_ISSOCK(status.st_mode))
+		return complain(why, why_size, "%s exists and is not a socket", address->sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return complain(why, why_size, "cannot make a socket for %s", address->sun_path);
+	answered =
+	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN;
+	close(fd);
+	errno = 0;
+	if (answered)
+		return complain(why, why_size, "another daemon answers on %s", address->sun_path);
+	if (unlink(address->sun_path) < 0)
+		return complain(why, why_size, "cannot replace %s", address->sun_path);
+	return 0;
+}
+
+static void
+make_folder(const char *path)
+{
+	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char *slash;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (slash && slash != folder) {
+		*slash = '\0';
+		(void)mkdir(folder, 0755); /* bind() says what is wrong, if it matters */
+	}
+}
+
+int
+control_bind(const struct config *config, char *why, size_t why_size)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = config->control_socket;
+	gid_t group = control_group();
+	mode_t mask;
+	int fd, error;
+
+	errno = 0;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return complain(why, why_size, "the control socket's path is too long: %s", path);
+	strcpy(address.sun_path, path);
+	make_folder(path);
+	if (clear_path(&address, why, why_size) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return complain(why, why_size, "cannot make a socket for %s", path);
+	mask = umask(0177); /* nobody else's until it has its owner and mode */
+	error = bind(fd, (struct sockaddr *)&address, sizeof(address));
+	umask(mask);
+	if (group == CONTROL_NO_GROUP)
+		log_debug("control", "no group portlease", "socket=%s", path);
+	if (error < 0 || chown(path, 0, group == CONTROL_NO_GROUP ? 0 : group) < 0 ||
+	    chmod(path, config->control_readable ? 0666 : 0660) < 0 || listen(fd, BACKLOG) < 0) {
+		complain(why, why_size, "cannot make %s", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* What clients may do */
+
+static bool
+in_supplementary_group(int fd, gid_t group)
+{
+	socklen_t size = 0;
+	gid_t *groups;
+	bool found = false;
+
+	/* The first call only tells the size, by ERANGE. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
+		return false;
+	groups = malloc(size);
+	if (groups && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0)
+		for (size_t i = 0; i < size / sizeof(*groups); i++)
+			found |= groups[i] == group;
+	free(groups);
+	return found;
+}
+
+static void
+judge_peer(struct client *client)
+{
+	const struct control_options *options = &client->control->options;
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return; /* may nothing */
+	client->uid = peer.uid;
+	client->may_change = peer.uid == 0;
+	if (options->group != CONTROL_NO_GROUP)
+		client->may_change |= peer.gid == options->group ||
+				      in_supplementary_group(client->fd, options->group);
+	client->may_read = client->may_change || options->config->control_readable;
+}
+
+/* Lines to a client */
+
+static bool
+put(struct client *client, const struct control_reply *reply)
+{
+	size_t length = control_reply_encode(reply, client->out + client->out_size,
+					     sizeof(client->out) - client->out_size);
+
+	client->out_size += length;
+	return length > 0;
+}
+
+static void
+finish(struct client *client, enum control_result result, const char *message)
+{
+	struct control_reply reply = {.line = CONTROL_LINE_RESULT};
+
+	reply.result = result;
+	snprintf(reply.message, sizeof(reply.message), "%s", message);
+	client->working = false;
+	if (!put(client, &reply))
+		client->closing = true; /* a reader knows the end by its line: without it, by the
+					   end of the stream */
+}
+
+/* Commands: each is called once a turn until it calls finish() */
+
+static uint64_t
+seconds(monotime span)
+{
+	return span > 0 ? (uint64_t)(span / MONOTIME_SECOND) : 0;
+}
+
+static bool
+put_lease(struct client *client, const struct lease *lease)
+{
+	const struct control_options *options = &client->control->options;
+	const struct lease_record *record = &lease->record;
+	monotime now = options->now();
+	struct control_reply reply = {.line = CONTROL_LINE_LEASE};
+
+	reply.lease = (struct control_lease){
+	    .id = record->id,
+	    .origin = record->origin,
+	    .transport = record->transport,
+	    .external = {engine_external_address(options->engine), record->external_port},
+	    .internal = record->internal,
+	    .lifetime = record->lifetime,
+	    .remaining =
+		record->ends == MONOTIME_NEVER ? CONTROL_ENDLESS : seconds(record->ends - now),
+	    .age = seconds(now - record->created),
+	    .outbound = record->outbound,
+	    .connections = engine_connections(options->engine, lease),
+	};
+	snprintf(reply.lease.description, sizeof(reply.lease.description), "%s",
+		 record->description ? record->description : "");
+	return put(client, &reply);
+}
+
+static bool
+matches(const struct control_filter *filter, const struct lease_record *record)
+{
+	return (!filter->has_client ||
+		prefix_contains(&filter->client, &record->internal.address)) &&
+	       (!filter->has_origin || filter->origin == record->origin) &&
+	       (!filter->has_transport || filter->transport == record->transport);
+}
+
+static const struct lease *
+next_lease(struct client *client)
+{
+	const struct lease_table *leases = engine_leases(client->control->options.engine);
+	const struct lease *lease = lease_table_after_id(leases, client->last_id);
+
+	if (lease)
+		client->last_id = lease->record.id;
+	return lease;
+}
+
+static void
+work_list(struct client *client)
+{
+	int sent = 0;
+
+	for (int examined = 0; examined < EXAMINED_A_TURN; examined++) {
+		const struct lease *lease;
+
+		if (sent == LEASES_A_TURN ||
+		    sizeof(client->out) - client->out_size < CONTROL_LEASE_MAX + RESULT_ROOM)
+			return;
+		lease = next_lease(client);
+		if (!lease) {
+			finish(client, CONTROL_OK, "");
+			return;
+		}
+		if (!matches(&client->request.filter, &lease->record))
+			continue;
+		if (!put_lease(client, lease)) {
+			finish(client, CONTROL_FAILED, "out of memory");
+			return;
+		}
+		sent++;
+	}
+}
+
+static const struct lease *
+find_target(const struct client *client)
+{
+	const struct lease_table *leases = engine_leases(client->control->options.engine);
+	const struct control_target *target = &client->request.target;
+
+	return target->id ? lease_table_by_id(leases, target->id)
+			  : lease_table_by_external(leases, target->transport, target->port);
+}
+
+static void
+work_show(struct client *client)
+{
+	const struct lease *lease = find_target(client);
+
+	if (!lease)
+		finish(client, CONTROL_NOT_FOUND, "no such lease");
+	else if (!put_lease(client, lease))
+		finish(client, CONTROL_FAILED, "out of memory");
+	else
+		finish(client, CONTROL_OK, "");
+}
+
+static void
+work_remove(struct client *client)
+{
+	const struct control_options *options = &client->control->options;
+	const struct lease *lease = find_target(client);
+	monotime now = options->now();
+	uint64_t id;
+
+	if (!lease) {
+		finish(client, CONTROL_NOT_FOUND, "no such lease");
+		return;
+	}
+	id = lease->record.id;
+	log_info("control", "remove", "lease=%" PRIu64 " uid=%u", id, (unsigned)client->uid);
+	engine_remove(options->engine, id, now);
+	engine_flush(options->engine, now);
+	options->changed(options->arg);
+	if (lease_table_by_id(engine_leases(options->engine), id))
+		finish(client, CONTROL_FAILED,
+		       "the kernel did not take the mapping away; see the log");
+	else
+		finish(client, CONTROL_OK, "");
+}
+
+static void
+work_version(struct client *client)
+{
+	struct control_reply reply = {.line = CONTROL_LINE_VERSION, .version = PORTLEASE_VERSION};
+
+	if (put(client, &reply))
+		finish(client, CONTROL_OK, "");
+	else
+		finish(client, CONTROL_FAILED, "out of memory");
+}
+
+static struct control_counters
+copy_counters(const struct counters *from)
+{
+	struct control_counters to = {
+	    .granted = from->granted,
+	    .renewed = from->renewed,
+	    .deleted = from->deleted,
+	    .expired = from->expired,
+	    .removed = from->removed,
+	    .kernel_transactions = from->kernel_transactions,
+	    .kernel_aborts = from->kernel_aborts,
+	    .table_restores = from->table_restores,
+	    .address_changes = from->address_changes,
+	};
+
+	memcpy(to.requests, from->requests, sizeof(to.requests));
+	memcpy(to.results, from->results, sizeof(to.results));
+	return to;
+}
+
+static void
+put_status(struct client *client)
+{
+	const struct control_options *options = &client->control->options;
+	struct control_reply reply = {.line = CONTROL_LINE_STATUS};
+	struct control_status *status = &reply.status;
+	monotime now = options->now();
+
+	*status = (struct control_status){
+	    .version = PORTLEASE_VERSION,
+	    .pid = (uint32_t)getpid(),
+	    .uptime = seconds(now - options->started),
+	    .epoch = engine_epoch(options->engine, now),
+	    .external = engine_external_address(options->engine),
+	    .nat_pmp = options->config->nat_pmp,
+	    .pcp = options->config->pcp,
+	    .table_intact = engine_table_intact(options->engine),
+	    .rules = options->config->rules,
+	    .counters = copy_counters(engine_counters(options->engine)),
+	};
+	memcpy(status->leases, client->counted, sizeof(status->leases));
+	while (status->interfaces < CONTROL_INTERFACES &&
+	       options->interface(options->arg, status->interfaces,
+				  &status->interface[status->interfaces]))
+		status->interfaces++;
+	if (put(client, &reply))
+		finish(client, CONTROL_OK, "");
+	else
+		finish(client, CONTROL_FAILED, "out of memory");
+}
+
+/* Counting the leases of each origin is a walk too. */
+static void
+work_status(struct client *client)
+{
+	for (int examined = 0; examined < EXAMINED_A_TURN; examined++) {
+		const struct lease *lease = next_lease(client);
+
+		if (!lease) {
+			put_status(client);
+			return;
+		}
+		client->counted[lease->record.origin]++;
+	}
+}
+
+static const struct command {
+	bool changes;
+	void (*work)(struct client *);
+} commands[CONTROL_COMMANDS] = {
+    [CONTROL_STATUS] = {false, work_status},   [CONTROL_LIST] = {false, work_list},
+    [CONTROL_SHOW] = {false, work_show},       [CONTROL_REMOVE] = {true, work_remove},
+    [CONTROL_VERSION] = {false, work_version},
+};
+
+/* Traffic */
+
+static void
+drop(struct client *client)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (client->control->client[i] == client)
+			client->control->client[i] = NULL;
+	if (client->readable)
+		event_free(client->readable);
+	if (client->writable)
+		event_free(client->writable);
+	close(client->fd);
+	free(client);
+}
+
+static void
+start(struct client *client, const char *line, size_t length)
+{
+	char why[CONTROL_WHY_SIZE];
+
+	client->last_id = 0;
+	memset(client->counted, 0, sizeof(client->counted));
+	if (!client->may_read)
+		finish(client, CONTROL_NOT_PERMITTED,
+		       "only root and members of group portlease may ask");
+	else if (!control_request_decode(line, length, &client->request, why, sizeof(why)))
+		finish(client, CONTROL_BAD_REQUEST, why);
+	else if (commands[client->request.command].changes && !client->may_change)
+		finish(client, CONTROL_NOT_PERMITTED,
+		       "only root and members of group portlease may change leases");
+	else
+		client->working = true;
+}
+
+/* Begins the next request if there is a whole one. */
+static bool
+next_request(struct client *client)
+{
+	const char *end = memchr(client->in, '\n', client->in_size);
+	size_t length;
+
+	if (!end && client->in_size < sizeof(client->in))
+		return false;
+	if (!end) {
+		finish(client, CONTROL_BAD_REQUEST, "the request is too long");
+		client->closing = true;
+		return true;
+	}
+	length = (size_t)(end - client->in);
+	start(client, client->in, length);
+	client->in_size -= length + 1;
+	memmove(client->in, end + 1, client->in_size);
+	return true;
+}
+
+static void
+await_request(struct client *client, monotime now)
+{
+	monotime left = client->deadline > now ? client->deadline - now : 0;
+	struct timeval patience = {left / 1000, left % 1000 * 1000};
+
+	event_add(client->readable, &patience);
+}
+
+static void
+await_reader(struct client *client)
+{
+	event_add(client->writable, &(struct timeval){PATIENCE, 0});
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *client = arg;
+	ssize_t got;
+
+	if (what & EV_TIMEOUT) {
+		drop(client);
+		return;
+	}
+	got = recv(fd, client->in + client->in_size, sizeof(client->in) - client->in_size,
+		   MSG_DONTWAIT);
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+		drop(client);
+		return;
+	}
+	if (got > 0)
+		client->in_size += (size_t)got;
+	if (next_request(client))
+		await_reader(client);
+	else
+		await_request(client, client->control->options.now());
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *client = arg;
+	ssize_t sent;
+
+	if (what & EV_TIMEOUT) {
+		log_debug("control", "reader stalled", "uid=%u", (unsigned)client->uid);
+		drop(client);
+		return;
+	}
+	if (client->working && client->out_size == 0)
+		commands[client->request.command].work(client);
+	sent = send(fd, client->out + client->out_sent, client->out_size - client->out_sent,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+		drop(client);
+		return;
+	}
+	if (sent > 0)
+		client->out_sent += (size_t)sent;
+	if (client->out_sent == client->out_size)
+		client->out_sent = client->out_size = 0;
+	if (client->out_size > 0 || client->working) {
+		await_reader(client);
+	} else if (client->closing) {
+		drop(client);
+	} else if (next_request(client)) {
+		await_reader(client);
+	} else {
+		client->deadline = client->control->options.now() + PATIENCE * MONOTIME_SECOND;
+		await_request(client, client->deadline - PATIENCE * MONOTIME_SECOND);
+	}
+}
+
+/* NULL: no room for one more of its kind. */
+static struct client **
+free_place(struct control *control, bool may_change)
+{
+	struct client **place = NULL;
+	int taken = 0;
+
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (control->client[i])
+			taken++;
+		else
+			place = &control->client[i];
+	return taken < (may_change ? CLIENTS_MAX : READERS_MAX) ? place : NULL;
+}
+
+static void
+turn_away(struct client *client)
+{
+	finish(client, CONTROL_BUSY, "too many clients of the control socket");
+	(void)send(client->fd, client->out, client->out_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	drop(client);
+}
+
+static void
+admit(struct control *control, int fd)
+{
+	struct client *client = calloc(1, sizeof(*client));
+	struct client **place;
+	monotime now = control->options.now();
+
+	if (!client) {
+		close(fd);
+		return;
+	}
+	client->control = control;
+	client->fd = fd;
+	judge_peer(client);
+	place = free_place(control, client->may_change);
+	if (!place) {
+		turn_away(client);
+		return;
+	}
+	*place = client;
+	client->readable = event_new(control->options.base, fd, EV_READ, on_readable, client);
+	client->writable = event_new(control->options.base, fd, EV_WRITE, on_writable, client);
+	if (!client->readable || !client->writable) {
+		drop(client);
+		return;
+	}
+	client->deadline = now + PATIENCE * MONOTIME_SECOND;
+	await_request(client, now);
+}
+
+static void
+on_connection(evutil_socket_t listener, short what, void *arg)
+{
+	struct control *control = arg;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)what;
+	if (fd >= 0) {
+		admit(control, fd);
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		/* The connection stays in the queue: without a pause this would spin. */
+		event_del(control->listener);
+		event_add(control->resume, &(struct timeval){1, 0});
+	}
+}
+
+static void
+on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *control = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(control->listener, NULL);
+}
+
+struct control *
+control_new(const struct control_options *options)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (!control) {
+		close(options->fd);
+		return NULL;
+	}
+	control->options = *options;
+	control->listener =
+	    event_new(options->base, options->fd, EV_READ | EV_PERSIST, on_connection, control);
+	control->resume = event_new(options->base, -1, 0, on_resume, control);
+	if (!control->listener || !control->resume || event_add(control->listener, NULL) < 0) {
+		control_free(control);
+		return NULL;
+	}
+	return control;
+}
+
+void
+control_free(struct control *control)
+{
+	if (!control)
+		return;
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (control->client[i])
+			drop(control->client[i]);
+	if (control->listener)
+		event_free(control->listener);
+	if (control->resume)
+		event_free(control->resume);
+	close(control->options.fd);
+	(void)unlink(
+	    control->options.config->control_socket); /* in vain if its folder is not ours */
+	free(control);
+}

@@ -1,0 +1,744 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The JSON of the control socket. */
+#include "control.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Names to and from numbers */
+
+static const char *const result_names[CONTROL_RESULTS] = {
+    [CONTROL_OK] = "ok",
+    [CONTROL_NOT_PERMITTED] = "not-permitted",
+    [CONTROL_NOT_FOUND] = "not-found",
+    [CONTROL_BAD_REQUEST] = "bad-request",
+    [CONTROL_FAILED] = "failed",
+    [CONTROL_BUSY] = "busy",
+};
+
+const char *
+control_result_name(enum control_result result)
+{
+	return result_names[result];
+}
+
+static const struct counter_row {
+	const char *name;
+	size_t offset;
+} counter_rows[] = {
+    {"granted", offsetof(struct control_counters, granted)},
+    {"renewed", offsetof(struct control_counters, renewed)},
+    {"deleted", offsetof(struct control_counters, deleted)},
+    {"expired", offsetof(struct control_counters, expired)},
+    {"removed", offsetof(struct control_counters, removed)},
+    {"kernel_transactions", offsetof(struct control_counters, kernel_transactions)},
+    {"kernel_aborts", offsetof(struct control_counters, kernel_aborts)},
+    {"table_restores", offsetof(struct control_counters, table_restores)},
+    {"address_changes", offsetof(struct control_counters, address_changes)},
+};
+
+enum { COUNTER_ROWS = sizeof(counter_rows) / sizeof(counter_rows[0]) };
+
+/* Strict decimal without sign, space or leading zeros. */
+static bool
+parse_number(const char *text, uint64_t max, uint64_t *out)
+{
+	uint64_t value = 0;
+
+	if (!*text || (text[0] == '0' && text[1]))
+		return false;
+	for (; *text; text++) {
+		unsigned digit = (unsigned)(*text - '0');
+
+		if (digit > 9 || value > (max - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	*out = value;
+	return value <= max;
+}
+
+bool
+control_target_parse(const char *text, struct control_target *out)
+{
+	struct control_target target = {0};
+	const char *colon = strchr(text, ':');
+	char transport[4];
+	uint64_t number;
+
+	if (!parse_number(colon ? colon + 1 : text, colon ? UINT16_MAX : INT64_MAX, &number) ||
+	    number == 0)
+		return false;
+	if (!colon) {
+		target.id = number;
+		*out = target;
+		return true;
+	}
+	if (colon - text != 3)
+		return false;
+	memcpy(transport, text, 3);
+	transport[3] = '\0';
+	if (!transport_find(transport, &target.transport))
+		return false;
+	target.port = (uint16_t)number;
+	*out = target;
+	return true;
+}
+
+/* Writing */
+
+/* Octets of the UTF-8 character at p (RFC 3629), 0: none begins here. */
+static size_t
+utf8_size(const unsigned char *p)
+{
+	size_t size = p[0] < 0x80   ? 1
+		      : p[0] < 0xc2 ? 0
+		      : p[0] < 0xe0 ? 2
+		      : p[0] < 0xf0 ? 3
+		      : p[0] < 0xf5 ? 4
+				    : 0;
+
+	for (size_t i = 1; i < size; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if (size == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f)))
+		return 0;
+	if (size == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f)))
+		return 0;
+	return size;
+}
+
+/* A text a client chose must never keep a lease from being shown: what is not UTF-8 becomes "?". */
+static json_t *
+text_json(const char *text)
+{
+	char clean[CONTROL_WHY_SIZE];
+	size_t at = 0;
+
+	while (*text && at < sizeof(clean) - 1) {
+		size_t size = utf8_size((const unsigned char *)text);
+
+		if (at + size > sizeof(clean) - 1)
+			break;
+		memcpy(clean + at, size ? text : "?", size ? size : 1);
+		at += size ? size : 1;
+		text += size ? size : 1;
+	}
+	return json_stringn(clean, at);
+}
+
+static json_t *
+uint_json(uint64_t value)
+{
+	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+static json_t *
+address_json(const struct address *address)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (address_is_unspecified(address))
+		return json_null();
+	return json_string(address_print(address, text));
+}
+
+/* Takes root; the text and a NUL to out. */
+static size_t
+dump(json_t *root, char *out, size_t size)
+{
+	size_t length = root ? json_dumpb(root, out, size, JSON_COMPACT) : 0;
+
+	json_decref(root);
+	if (length == 0 || length >= size)
+		return 0;
+	out[length] = '\0';
+	return length;
+}
+
+static size_t
+dump_line(json_t *root, char *out, size_t size)
+{
+	size_t length = dump(root, out, size);
+
+	if (length == 0 || length + 1 >= size)
+		return 0;
+	memcpy(out + length, "\n", 2);
+	return length + 1;
+}
+
+static json_t *
+lease_json(const struct control_lease *lease)
+{
+	return json_pack(
+	    "{s:o, s:s, s:s, s:o, s:i, s:o, s:i, s:o, s:o, s:o, s:b, s:o, s:o}", "id",
+	    uint_json(lease->id), "origin", origin_name(lease->origin), "transport",
+	    transport_name(lease->transport), "external_address",
+	    address_json(&lease->external.address), "external_port", (int)lease->external.port,
+	    "internal_address", address_json(&lease->internal.address), "internal_port",
+	    (int)lease->internal.port, "lifetime", uint_json(lease->lifetime), "remaining",
+	    lease->remaining == CONTROL_ENDLESS ? json_null() : uint_json(lease->remaining), "age",
+	    uint_json(lease->age), "outbound", (int)lease->outbound, "connections",
+	    uint_json(lease->connections), "description", text_json(lease->description));
+}
+
+static json_t *
+interface_json(const struct control_interface *interface, bool wan)
+{
+	json_t *addresses = json_array();
+
+	for (size_t i = 0; i < interface->addresses; i++) {
+		char text[PREFIX_TEXT_SIZE];
+
+		json_array_append_new(addresses,
+				      json_string(prefix_print(&interface->address[i], text)));
+	}
+	return json_pack("{s:s, s:o, s:o, s:b, s:b, s:o}", "role", wan ? "wan" : "lan", "name",
+			 text_json(interface->name), "index", uint_json(interface->index), "up",
+			 (int)interface->up, "served", (int)interface->served, "addresses",
+			 addresses);
+}
+
+static json_t *
+by_origin_json(const uint64_t counts[ORIGINS])
+{
+	json_t *object = json_object();
+
+	for (int o = 0; o < ORIGINS; o++)
+		json_object_set_new(object, origin_name((enum origin)o), uint_json(counts[o]));
+	return object;
+}
+
+static json_t *
+counters_json(const struct control_counters *counters)
+{
+	json_t *results = json_object(), *object;
+
+	for (int r = 0; r < MAP_RESULTS; r++)
+		json_object_set_new(results, map_result_name((enum map_result)r),
+				    uint_json(counters->results[r]));
+	object = json_pack("{s:o, s:o}", "requests", by_origin_json(counters->requests), "results",
+			   results);
+	for (int i = 0; i < COUNTER_ROWS; i++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)counters + counter_rows[i].offset, sizeof(value));
+		json_object_set_new(object, counter_rows[i].name, uint_json(value));
+	}
+	return object;
+}
+
+static json_t *
+scope_json(const struct address *address)
+{
+	switch (address_scope(address)) {
+	case ADDRESS_GLOBAL:
+		return json_string("global");
+	case ADDRESS_PRIVATE:
+		return json_string("private");
+	case ADDRESS_UNUSABLE:
+		break;
+	}
+	return json_null();
+}
+
+static json_t *
+status_json(const struct control_status *status)
+{
+	json_t *interfaces = json_array();
+
+	for (size_t i = 0; i < status->interfaces; i++)
+		json_array_append_new(interfaces, interface_json(&status->interface[i], i == 0));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
+			 "version", text_json(status->version), "pid", uint_json(status->pid),
+			 "uptime", uint_json(status->uptime), "epoch", uint_json(status->epoch),
+			 "external_address", address_json(&status->external), "external_scope",
+			 scope_json(&status->external), "nat_pmp", (int)status->nat_pmp, "pcp",
+			 (int)status->pcp, "table_intact", (int)status->table_intact, "rules",
+			 uint_json(status->rules), "leases", by_origin_json(status->leases),
+			 "counters", counters_json(&status->counters), "interfaces", interfaces);
+}
+
+size_t
+control_lease_json(const struct control_lease *lease, char *out, size_t size)
+{
+	return dump(lease_json(lease), out, size);
+}
+
+size_t
+control_status_json(const struct control_status *status, char *out, size_t size)
+{
+	return dump(status_json(status), out, size);
+}
+
+size_t
+control_reply_encode(const struct control_reply *reply, char *out, size_t size)
+{
+	json_t *root = NULL;
+
+	switch (reply->line) {
+	case CONTROL_LINE_RESULT:
+		root = json_pack("{s:s}", "result", result_names[reply->result]);
+		if (reply->message[0])
+			json_object_set_new(root, "message", text_json(reply->message));
+		break;
+	case CONTROL_LINE_LEASE:
+		root = json_pack("{s:o}", "lease", lease_json(&reply->lease));
+		break;
+	case CONTROL_LINE_STATUS:
+		root = json_pack("{s:o}", "status", status_json(&reply->status));
+		break;
+	case CONTROL_LINE_VERSION:
+		root = json_pack("{s:o}", "version", text_json(reply->version));
+		break;
+	case CONTROL_LINES:
+		break;
+	}
+	return dump_line(root, out, size);
+}
+
+/* Reading: every key is taken once; the first fault latches, so that one check at the end is
+ * enough. */
+
+struct fields {
+	json_t *object;
+	size_t taken;
+	const char *bad; /* the first key that is missing or has a wrong value */
+};
+
+static json_t *
+take(struct fields *f, const char *key)
+{
+	json_t *value = json_object_get(f->object, key);
+
+	if (value)
+		f->taken++;
+	return value;
+}
+
+static void
+spoil(struct fields *f, const char *key)
+{
+	if (!f->bad)
+		f->bad = key;
+}
+
+static uint64_t
+take_uint(struct fields *f, const char *key, uint64_t max)
+{
+	json_t *value = take(f, key);
+
+	if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+	    (uint64_t)json_integer_value(value) > max) {
+		spoil(f, key);
+		return 0;
+	}
+	return (uint64_t)json_integer_value(value);
+}
+
+static bool
+take_bool(struct fields *f, const char *key)
+{
+	json_t *value = take(f, key);
+
+	if (!json_is_boolean(value))
+		spoil(f, key);
+	return json_is_true(value);
+}
+
+/* Never NULL. */
+static const char *
+take_text(struct fields *f, const char *key)
+{
+	json_t *value = take(f, key);
+
+	if (!json_is_string(value))
+		spoil(f, key);
+	return json_is_string(value) ? json_string_value(value) : "";
+}
+
+static void
+take_copy(struct fields *f, const char *key, char *out, size_t size)
+{
+	const char *text = take_text(f, key);
+	size_t length = strlen(text);
+
+	if (length >= size) {
+		spoil(f, key);
+		length = 0;
+	}
+	memcpy(out, text, length);
+	out[length] = '\0';
+}
+
+static void
+take_origin(struct fields *f, const char *key, enum origin *out)
+{
+	if (!origin_find(take_text(f, key), out))
+		spoil(f, key);
+}
+
+static void
+take_transport(struct fields *f, const char *key, enum transport *out)
+{
+	if (!transport_find(take_text(f, key), out))
+		spoil(f, key);
+}
+
+/* null: unspecified. */
+static struct address
+take_address(struct fields *f, const char *key)
+{
+	struct address address = {{0}};
+	json_t *value = json_object_get(f->object, key);
+
+	if (json_is_null(value))
+		f->taken++;
+	else if (!address_parse(take_text(f, key), &address))
+		spoil(f, key);
+	return address;
+}
+
+static struct fields
+take_object(struct fields *f, const char *key)
+{
+	json_t *value = take(f, key);
+
+	if (!json_is_object(value))
+		spoil(f, key);
+	return (struct fields){.object = value};
+}
+
+/* "ADDRESS/LENGTH" with the host's bits kept. */
+static bool
+interface_address_parse(const char *text, struct prefix *out)
+{
+	char address[ADDRESS_TEXT_SIZE];
+	const char *slash = strchr(text, '/');
+	uint64_t length;
+	bool ipv4;
+
+	if (!slash || (size_t)(slash - text) >= sizeof(address))
+		return false;
+	memcpy(address, text, (size_t)(slash - text));
+	address[slash - text] = '\0';
+	if (!address_parse(address, &out->address))
+		return false;
+	ipv4 = address_is_ipv4(&out->address);
+	if (!parse_number(slash + 1, ipv4 ? 32 : 128, &length))
+		return false;
+	out->length = (uint8_t)(length + (ipv4 ? 96 : 0));
+	return true;
+}
+
+static void
+lease_read(struct fields *f, struct control_lease *lease)
+{
+	lease->id = take_uint(f, "id", UINT64_MAX);
+	take_origin(f, "origin", &lease->origin);
+	take_transport(f, "transport", &lease->transport);
+	lease->external.address = take_address(f, "external_address");
+	lease->external.port = (uint16_t)take_uint(f, "external_port", UINT16_MAX);
+	lease->internal.address = take_address(f, "internal_address");
+	lease->internal.port = (uint16_t)take_uint(f, "internal_port", UINT16_MAX);
+	lease->lifetime = (uint32_t)take_uint(f, "lifetime", UINT32_MAX);
+	if (json_is_null(json_object_get(f->object, "remaining")))
+		lease->remaining = CONTROL_ENDLESS;
+	else
+		lease->remaining = take_uint(f, "remaining", UINT64_MAX);
+	lease->age = take_uint(f, "age", UINT64_MAX);
+	lease->outbound = take_bool(f, "outbound");
+	lease->connections = take_uint(f, "connections", UINT64_MAX);
+	take_copy(f, "description", lease->description, sizeof(lease->description));
+}
+
+static void
+interface_read(struct fields *f, struct control_interface *interface)
+{
+	json_t *addresses = json_object_get(f->object, "addresses");
+
+	take_copy(f, "name", interface->name, sizeof(interface->name));
+	interface->index = (unsigned)take_uint(f, "index", INT32_MAX);
+	interface->up = take_bool(f, "up");
+	interface->served = take_bool(f, "served");
+	interface->addresses = json_array_size(addresses);
+	if (!json_is_array(addresses) || interface->addresses > CONTROL_ADDRESSES) {
+		spoil(f, "addresses");
+		interface->addresses = 0;
+	}
+	for (size_t i = 0; i < interface->addresses; i++) {
+		const char *text = json_string_value(json_array_get(addresses, i));
+
+		if (!text || !interface_address_parse(text, &interface->address[i]))
+			spoil(f, "addresses");
+	}
+}
+
+static void
+by_origin_read(struct fields *f, const char *key, uint64_t counts[ORIGINS])
+{
+	struct fields object = take_object(f, key);
+
+	for (int o = 0; o < ORIGINS; o++)
+		counts[o] = take_uint(&object, origin_name((enum origin)o), UINT64_MAX);
+	if (object.bad)
+		spoil(f, object.bad);
+}
+
+static void
+counters_read(struct fields *f, struct control_counters *counters)
+{
+	struct fields results = take_object(f, "results");
+
+	by_origin_read(f, "requests", counters->requests);
+	for (int r = 0; r < MAP_RESULTS; r++)
+		counters->results[r] =
+		    take_uint(&results, map_result_name((enum map_result)r), UINT64_MAX);
+	if (results.bad)
+		spoil(f, results.bad);
+	for (int i = 0; i < COUNTER_ROWS; i++) {
+		uint64_t value = take_uint(f, counter_rows[i].name, UINT64_MAX);
+
+		memcpy((char *)counters + counter_rows[i].offset, &value, sizeof(value));
+	}
+}
+
+static void
+interfaces_read(struct fields *f, struct control_status *status)
+{
+	json_t *interfaces = json_object_get(f->object, "interfaces");
+
+	status->interfaces = json_array_size(interfaces);
+	if (!json_is_array(interfaces) || status->interfaces > CONTROL_INTERFACES) {
+		spoil(f, "interfaces");
+		status->interfaces = 0;
+	}
+	for (size_t i = 0; i < status->interfaces; i++) {
+		struct fields one = {.object = json_array_get(interfaces, i)};
+
+		interface_read(&one, &status->interface[i]);
+		if (one.bad)
+			spoil(f, one.bad);
+	}
+}
+
+static void
+status_read(struct fields *f, struct control_status *status)
+{
+	struct fields counters = take_object(f, "counters");
+
+	take_copy(f, "version", status->version, sizeof(status->version));
+	status->pid = (uint32_t)take_uint(f, "pid", UINT32_MAX);
+	status->uptime = take_uint(f, "uptime", UINT64_MAX);
+	status->epoch = (uint32_t)take_uint(f, "epoch", UINT32_MAX);
+	status->external = take_address(f, "external_address");
+	status->nat_pmp = take_bool(f, "nat_pmp");
+	status->pcp = take_bool(f, "pcp");
+	status->table_intact = take_bool(f, "table_intact");
+	status->rules = take_uint(f, "rules", UINT64_MAX);
+	by_origin_read(f, "leases", status->leases);
+	counters_read(&counters, &status->counters);
+	if (counters.bad)
+		spoil(f, counters.bad);
+	interfaces_read(f, status);
+}
+
+static void
+result_read(struct fields *f, struct control_reply *reply)
+{
+	const char *name = take_text(f, "result");
+	int r = 0;
+
+	while (r < CONTROL_RESULTS && strcmp(name, result_names[r]) != 0)
+		r++;
+	if (r == CONTROL_RESULTS)
+		spoil(f, "result");
+	reply->result = r == CONTROL_RESULTS ? CONTROL_FAILED : (enum control_result)r;
+	if (json_object_get(f->object, "message"))
+		take_copy(f, "message", reply->message, sizeof(reply->message));
+}
+
+static bool __attribute__((format(printf, 3, 4)))
+refuse(char *why, size_t why_size, const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(why, why_size, format, list);
+	va_end(list);
+	return false;
+}
+
+/* NULL: *why says what is wrong. */
+static json_t *
+load_object(const char *line, size_t length, char *why, size_t why_size)
+{
+	json_error_t error;
+	json_t *root = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
+
+	if (!root) {
+		refuse(why, why_size, "not JSON: %s", error.text);
+	} else if (!json_is_object(root)) {
+		refuse(why, why_size, "not a JSON object");
+		json_decref(root);
+		root = NULL;
+	}
+	return root;
+}
+
+bool
+control_reply_decode(const char *line, size_t length, struct control_reply *reply, char *why,
+		     size_t why_size)
+{
+	json_t *root = load_object(line, length, why, why_size);
+	struct fields f = {.object = root}, inner;
+
+	if (!root)
+		return false;
+	memset(reply, 0, sizeof(*reply));
+	if (json_object_get(root, "lease")) {
+		reply->line = CONTROL_LINE_LEASE;
+		inner = take_object(&f, "lease");
+		lease_read(&inner, &reply->lease);
+	} else if (json_object_get(root, "status")) {
+		reply->line = CONTROL_LINE_STATUS;
+		inner = take_object(&f, "status");
+		status_read(&inner, &reply->status);
+	} else if (json_object_get(root, "version")) {
+		reply->line = CONTROL_LINE_VERSION;
+		inner = f;
+		take_copy(&inner, "version", reply->version, sizeof(reply->version));
+	} else {
+		reply->line = CONTROL_LINE_RESULT;
+		inner = f;
+		result_read(&inner, reply);
+	}
+	if (inner.bad)
+		refuse(why, why_size, "\"%s\" is missing or wrong", inner.bad);
+	json_decref(root);
+	return !inner.bad;
+}
+
+/* Requests */
+
+static void
+no_arguments(struct fields *f, struct control_request *request)
+{
+	(void)f;
+	(void)request;
+}
+
+static void
+filter_read(struct fields *f, struct control_request *request)
+{
+	struct control_filter *filter = &request->filter;
+
+	if (json_object_get(f->object, "client")) {
+		filter->has_client = true;
+		if (!prefix_parse(take_text(f, "client"), &filter->client))
+			spoil(f, "client");
+	}
+	if (json_object_get(f->object, "origin")) {
+		filter->has_origin = true;
+		take_origin(f, "origin", &filter->origin);
+	}
+	if (json_object_get(f->object, "transport")) {
+		filter->has_transport = true;
+		take_transport(f, "transport", &filter->transport);
+	}
+}
+
+static void
+target_read(struct fields *f, struct control_request *request)
+{
+	struct control_target *target = &request->target;
+
+	if (json_object_get(f->object, "id")) {
+		target->id = take_uint(f, "id", INT64_MAX);
+		if (target->id == 0)
+			spoil(f, "id");
+		return;
+	}
+	take_transport(f, "transport", &target->transport);
+	target->port = (uint16_t)take_uint(f, "external_port", UINT16_MAX);
+	if (target->port == 0)
+		spoil(f, "external_port");
+}
+
+static const struct command_row {
+	const char *name;
+	void (*read)(struct fields *, struct control_request *);
+} command_rows[CONTROL_COMMANDS] = {
+    [CONTROL_STATUS] = {"status", no_arguments},   [CONTROL_LIST] = {"list", filter_read},
+    [CONTROL_SHOW] = {"show", target_read},	   [CONTROL_REMOVE] = {"remove", target_read},
+    [CONTROL_VERSION] = {"version", no_arguments},
+};
+
+const char *
+control_command_name(enum control_command command)
+{
+	return command_rows[command].name;
+}
+
+static bool
+request_read(struct fields *f, struct control_request *request, char *why, size_t why_size)
+{
+	const char *name = take_text(f, "command");
+	int c = 0;
+
+	if (f->bad)
+		return refuse(why, why_size, "\"command\" is missing or wrong");
+	while (c < CONTROL_COMMANDS && strcmp(name, command_rows[c].name) != 0)
+		c++;
+	if (c == CONTROL_COMMANDS)
+		return refuse(why, why_size, "no such command: %.40s", name);
+	memset(request, 0, sizeof(*request));
+	request->command = (enum control_command)c;
+	command_rows[c].read(f, request);
+	if (f->bad)
+		return refuse(why, why_size, "\"%s\" is missing or wrong", f->bad);
+	if (f->taken != json_object_size(f->object))
+		return refuse(why, why_size, "\"%s\" has arguments it does not know", name);
+	return true;
+}
+
+bool
+control_request_decode(const char *line, size_t length, struct control_request *request, char *why,
+		       size_t why_size)
+{
+	struct fields f = {.object = load_object(line, length, why, why_size)};
+	bool good = f.object && request_read(&f, request, why, why_size);
+
+	json_decref(f.object);
+	return good;
+}
+
+size_t
+control_request_encode(const struct control_request *request, char *out, size_t size)
+{
+	const struct control_filter *filter = &request->filter;
+	const struct control_target *target = &request->target;
+	json_t *root = json_pack("{s:s}", "command", command_rows[request->command].name);
+	char text[PREFIX_TEXT_SIZE];
+
+	if (filter->has_client)
+		json_object_set_new(root, "client",
+				    json_string(prefix_print(&filter->client, text)));
+	if (filter->has_origin)
+		json_object_set_new(root, "origin", json_string(origin_name(filter->origin)));
+	if (filter->has_transport)
+		json_object_set_new(root, "transport",
+				    json_string(transport_name(filter->transport)));
+	if (target->id) {
+		json_object_set_new(root, "id", uint_json(target->id));
+	} else if (target->port) {
+		json_object_set_new(root, "transport",
+				    json_string(transport_name(target->transport)));
+		json_object_set_new(root, "external_port", json_integer(target->port));
+	}
+	return dump_line(root, out, size);
+}
