@@ -18,4 +18,7 @@ void listeners_close(struct listeners *); /* NULL is allowed */
  */
 bool listeners_busy(struct listeners *, enum transport, const struct endpoint *, unsigned wan_index);
 
+/* From here on by trial bind, as where the kernel lacks the query. */
+void listeners_trial_bind(struct listeners *);
+
 #endif

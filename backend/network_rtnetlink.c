@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Notifications only say where to look: whatever they touch is read anew and compared with what we
+ * knew.  So nothing has to be rebuilt from events (order of addresses, renames, promoted
+ * secondaries), and an overrun costs one more read.
+ */
+#include "network.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { BUFFER_SIZE = 32768, EVENT_BUFFER = 1 << 20, EVENTS_PER_TURN = 256, ATTEMPTS = 8 };
+
+struct watched {
+	struct network_interface now;
+	bool dirty;
+};
+
+struct network {
+	struct mnl_socket *events;
+	bool changed; /* not yet reported */
+	size_t count;
+	uint8_t buffer[BUFFER_SIZE];
+	struct watched watched[];
+};
+
+static struct mnl_socket *
+open_socket(unsigned groups)
+{
+	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int error;
+
+	if (!s)
+		return NULL;
+	if (mnl_socket_bind(s, groups, MNL_SOCKET_AUTOPID) == 0)
+		return s;
+	error = errno;
+	mnl_socket_close(s);
+	errno = error;
+	return NULL;
+}
+
+static int
+ask_on(struct network *n, struct mnl_socket *s, const struct nlmsghdr *question, mnl_cb_t found,
+       void *arg)
+{
+	int on = 1, more;
+	ssize_t size;
+
+	/* Or the kernel answers with the addresses of every interface. */
+	mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+	if (mnl_socket_sendto(s, question, question->nlmsg_len) < 0)
+		return -errno;
+	do {
+		size = mnl_socket_recvfrom(s, n->buffer, sizeof(n->buffer));
+		if (size < 0)
+			return -errno;
+		more = mnl_cb_run(n->buffer, (size_t)size, 0, mnl_socket_get_portid(s), found, arg);
+	} while (more > 0);
+	return more < 0 ? -errno : 0;
+}
+
+/*
+ * Gives each message of the answer to found().  0 or -errno; -EINTR: the answer is inconsistent,
+ * ask again.  A socket for each question, since the rest of an answer given up would stand before
+ * the next one.
+ */
+static int
+ask(struct network *n, const struct nlmsghdr *question, mnl_cb_t found, void *arg)
+{
+	struct mnl_socket *s = open_socket(0);
+	int result;
+
+	if (!s)
+		return -errno;
+	result = ask_on(n, s, question, found, arg);
+	mnl_socket_close(s);
+	return result;
+}
+
+static int
+found_link(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+	struct network_interface *interface = arg;
+
+	interface->index = (unsigned)link->ifi_index;
+	interface->up = (link->ifi_flags & IFF_UP) && (link->ifi_flags & IFF_RUNNING);
+	return MNL_CB_OK;
+}
+
+static int
+read_link(struct network *n, struct network_interface *interface)
+{
+	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 256];
+	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
+	struct ifinfomsg *link;
+	int result;
+
+	question->nlmsg_type = RTM_GETLINK;
+	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	link = mnl_nlmsg_put_extra_header(question, sizeof(*link));
+	link->ifi_family = AF_UNSPEC;
+	mnl_attr_put_strz(question, IFLA_IFNAME, interface->name);
+	mnl_attr_put_u32(question, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	result = ask(n, question, found_link, interface);
+	return result == -ENODEV ? 0 : result;
+}
+
+static int
+address_attribute(const struct nlattr *attribute, void *arg)
+{
+	const struct nlattr **found = arg;
+
+	if (mnl_attr_get_type(attribute) <= IFA_MAX)
+		found[mnl_attr_get_type(attribute)] = attribute;
+	return MNL_CB_OK;
+}
+
+static bool
+ipv4_attribute(const struct nlattr *attribute, struct address *out)
+{
+	if (!attribute || mnl_attr_get_payload_len(attribute) != sizeof(uint32_t))
+		return false;
+	*out = address_from_ipv4(mnl_attr_get_u32(attribute));
+	return true;
+}
+
+static struct prefix
+prefix_of(const struct address *address, unsigned length)
+{
+	uint32_t mask = length > 0 ? htonl(UINT32_MAX << (32 - length)) : 0;
+
+	return (struct prefix){
+	    .address = address_from_ipv4(address_to_ipv4(address) & mask),
+	    .length = (uint8_t)(96 + length),
+	};
+}
+
+static int
+found_address(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
+	struct network_interface *interface = arg;
+	struct network_address *out = &interface->address[interface->addresses];
+	const struct nlattr *attribute[IFA_MAX + 1] = {NULL};
+	uint32_t flags = header->ifa_flags;
+	struct address on_link;
+
+	if (header->ifa_index != interface->index || header->ifa_family != AF_INET ||
+	    header->ifa_prefixlen > 32 || interface->addresses == NETWORK_ADDRESSES)
+		return MNL_CB_OK;
+	mnl_attr_parse(message, sizeof(*header), address_attribute, attribute);
+	if (!ipv4_attribute(attribute[IFA_ADDRESS], &on_link))
+		return MNL_CB_OK;
+	/* IFA_ADDRESS is the peer's on a point-to-point link, where ours is IFA_LOCAL. */
+	if (!ipv4_attribute(attribute[IFA_LOCAL], &out->address))
+		out->address = on_link;
+	if (attribute[IFA_FLAGS])
+		flags = mnl_attr_get_u32(attribute[IFA_FLAGS]);
+	out->prefix = prefix_of(&on_link, header->ifa_prefixlen);
+	out->secondary = (flags & IFA_F_SECONDARY) != 0;
+	interface->addresses++;
+	return MNL_CB_OK;
+}
+
+static int
+read_addresses(struct network *n, struct network_interface *interface)
+{
+	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
+	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
+	struct ifaddrmsg *header;
+	int result;
+
+	question->nlmsg_type = RTM_GETADDR;
+	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	header = mnl_nlmsg_put_extra_header(question, sizeof(*header));
+	header->ifa_family = AF_INET;
+	header->ifa_index = interface->index;
+	result = ask(n, question, found_address, interface);
+	return result == -ENODEV ? 0 : result; /* it went meanwhile: an event will say so */
+}
+
+static bool
+same(const struct network_interface *a, const struct network_interface *b)
+{
+	if (a->index != b->index || a->up != b->up || a->addresses != b->addresses)
+		return false;
+	for (size_t i = 0; i < a->addresses; i++) {
+		const struct network_address *x = &a->address[i], *y = &b->address[i];
+
+		if (!address_equal(&x->address, &y->address) || x->secondary != y->secondary ||
+		    x->prefix.length != y->prefix.length ||
+		    !address_equal(&x->prefix.address, &y->prefix.address))
+			return false;
+	}
+	return true;
+}
+
+static int
+read_interface(struct network *n, struct watched *w)
+{
+	struct network_interface fresh;
+	int result = -EINTR;
+
+	for (int i = 0; i < ATTEMPTS && result == -EINTR; i++) {
+		fresh = (struct network_interface){.index = 0};
+		memcpy(fresh.name, w->now.name, sizeof(fresh.name));
+		result = read_link(n, &fresh);
+		if (result == 0 && fresh.index != 0)
+			result = read_addresses(n, &fresh);
+	}
+	if (result < 0)
+		return result;
+	n->changed |= !same(&fresh, &w->now);
+	w->now = fresh;
+	w->dirty = false;
+	return 0;
+}
+
+static int
+read_dirty(struct network *n, struct fault *fault)
+{
+	for (size_t i = 0; i < n->count; i++) {
+		struct watched *w = &n->watched[i];
+		int result = w->dirty ? read_interface(n, w) : 0;
+
+		if (result < 0)
+			return fault_set(fault, -result, "cannot read interface %s", w->now.name);
+	}
+	return 0;
+}
+
+static void
+mark(struct network *n, unsigned index, const char *name)
+{
+	for (size_t i = 0; i < n->count; i++) {
+		struct watched *w = &n->watched[i];
+
+		if (w->now.index == index || (name && strcmp(w->now.name, name) == 0))
+			w->dirty = true;
+	}
+}
+
+static void
+mark_all(struct network *n)
+{
+	for (size_t i = 0; i < n->count; i++)
+		n->watched[i].dirty = true;
+}
+
+static int
+link_name(const struct nlattr *attribute, void *arg)
+{
+	const char **name = arg;
+
+	if (mnl_attr_get_type(attribute) == IFLA_IFNAME &&
+	    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+		*name = mnl_attr_get_str(attribute);
+	return MNL_CB_OK;
+}
+
+static int
+on_event(const struct nlmsghdr *message, void *arg)
+{
+	struct network *n = arg;
+	const struct ifinfomsg *link;
+	const struct ifaddrmsg *address;
+	const char *name = NULL;
+
+	switch (message->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		link = mnl_nlmsg_get_payload(message);
+		mnl_attr_parse(message, sizeof(*link), link_name, &name);
+		mark(n, (unsigned)link->ifi_index, name);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		address = mnl_nlmsg_get_payload(message);
+		mark(n, address->ifa_index, NULL);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+int
+network_dispatch(struct network *n, struct fault *fault)
+{
+	int result;
+
+	for (int i = 0; i < EVENTS_PER_TURN; i++) {
+		ssize_t size = mnl_socket_recvfrom(n->events, n->buffer, sizeof(n->buffer));
+
+		if (size < 0 && errno == EAGAIN)
+			break;
+		if (size < 0 && errno != ENOBUFS && errno != ENOSPC && errno != EINTR)
+			return fault_set(fault, errno, "cannot receive network events");
+		/* Lost or cut: it may have been about any of them. */
+		if (size < 0 || mnl_cb_run(n->buffer, (size_t)size, 0, 0, on_event, n) < 0)
+			mark_all(n);
+	}
+	result = read_dirty(n, fault);
+	if (result == 0) {
+		result = n->changed;
+		n->changed = false;
+	}
+	return result;
+}
+
+static int
+start(struct network *n, struct fault *fault)
+{
+	int size = EVENT_BUFFER, result;
+
+	/* It listens before the first read, so that no change falls between. */
+	n->events = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR);
+	if (!n->events)
+		return fault_set(fault, errno, "cannot open a routing socket");
+	/* Not being allowed costs no more than a read of everything after a storm of events. */
+	setsockopt(network_fd(n), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	mark_all(n);
+	result = read_dirty(n, fault);
+	n->changed = false;
+	return result;
+}
+
+int
+network_open(struct network **out, const char *const *names, size_t count, struct fault *fault)
+{
+	struct network *n = calloc(1, sizeof(*n) + count * sizeof(n->watched[0]));
+	int result;
+
+	if (!n)
+		return fault_set(fault, ENOMEM, "cannot watch the network");
+	n->count = count;
+	for (size_t i = 0; i < count; i++)
+		strncpy(n->watched[i].now.name, names[i], NETWORK_NAME_SIZE - 1);
+	result = start(n, fault);
+	if (result < 0) {
+		network_close(n);
+		return result;
+	}
+	*out = n;
+	return 0;
+}
+
+void
+network_close(struct network *n)
+{
+	if (!n)
+		return;
+	if (n->events)
+		mnl_socket_close(n->events);
+	free(n);
+}
+
+int
+network_fd(const struct network *n)
+{
+	return mnl_socket_get_fd(n->events);
+}
+
+const struct network_interface *
+network_interface(const struct network *n, size_t number)
+{
+	return number < n->count ? &n->watched[number].now : NULL;
+}
