@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,12 +68,16 @@ control_group(void)
 	return group ? group->gr_gid : CONTROL_NO_GROUP;
 }
 
+/* With errno's words if there is one. */
 static int __attribute__((format(printf, 3, 4)))
-complain(char *why, size_t why_size, const char *format, const char *path)
+complain(char *why, size_t why_size, const char *format, ...)
 {
 	int error = errno, length;
+	va_list list;
 
-	length = snprintf(why, why_size, format, path);
+	va_start(list, format);
+	length = vsnprintf(why, why_size, format, list);
+	va_end(list);
 	if (error && length >= 0 && (size_t)length < why_size)
 		snprintf(why + length, why_size - (size_t)length, ": %s", strerror(error));
 	return -1;
