@@ -134,7 +134,7 @@ lint: $(PROGRAMS) ## layers, manual pages, shipped configurations, scripts
 
 .PHONY: check-system
 check-system: all ## the daemon and real clients in network namespaces (root)
-	@$(MAKE) --no-print-directory -j$(JOBS) all SAN=address,undefined
+	@$(MAKE) --no-print-directory -j$(JOBS) all SAN=address,undefined BUILD=$(BUILD)-address-undefined
 	$(Q)tests/system/run $(BUILD) $(PYTEST)
 
 .PHONY: bench
