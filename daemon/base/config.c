@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A table of keys drives libconfuse: it hands over raw words, which are judged and stored here. */
+#include "config.h"
+
+#include <confuse.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "config_text.h"
+
+enum {
+	PORT_MAX = 65535,
+	MAPPINGS_MAX = 2 * PORT_MAX, /* as many as TCP and UDP have ports */
+	RATE_MAX = 1000000,
+	PATH_LENGTH = 4095,
+	SOCKET_PATH_LENGTH = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
+};
+#define KEYS_MAX     32
+#define LIFETIME_MAX (MAPPING_LIFETIME_STATIC - 1)
+
+struct reading {
+	struct config config;
+	struct policy_rule rule; /* the section at hand */
+	struct config_text text;
+	struct complaint complaint;
+	size_t closed; /* sections */
+	unsigned
+	    line[KEYS_MAX]; /* of each key's value, 0 = none yet; a section's end clears its own */
+};
+
+struct key {
+	struct config_key name;
+	bool (*take)(const struct key *, const char *word, void *slot);
+	size_t offset;	      /* of the slot in struct reading */
+	const char *expected; /* choices are "word0|word1…"; NULL: a number from min to max */
+	uint32_t min, max;    /* of the number, or of the text's length */
+};
+
+/* libconfuse gives its callbacks no argument of ours. */
+static struct reading *reading;
+
+static void *
+must(void *memory)
+{
+	if (!memory)
+		fatal("out of memory");
+	return memory;
+}
+
+/* Decimal digits alone; a leading zero could be meant as octal. */
+static bool
+parse_number(const char *word, size_t length, uint32_t *out)
+{
+	uint64_t value = 0;
+	if (length == 0 || length > 10 || (word[0] == '0' && length > 1))
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		if (word[i] < '0' || word[i] > '9')
+			return false;
+		value = value * 10 + (uint64_t)(word[i] - '0');
+	}
+	*out = (uint32_t)value;
+	return value <= UINT32_MAX;
+}
+
+static bool
+take_number(const struct key *key, const char *word, void *slot)
+{
+	uint32_t value;
+	if (!parse_number(word, strlen(word), &value) || value < key->min || value > key->max)
+		return false;
+	*(uint32_t *)slot = value;
+	return true;
+}
+
+static bool
+take_range(const struct key *key, const char *word, void *slot)
+{
+	(void)key;
+	size_t length = strcspn(word, "-");
+	uint32_t first, last;
+	if (!parse_number(word, length, &first))
+		return false;
+	last = first;
+	if (word[length] && !parse_number(word + length + 1, strlen(word + length + 1), &last))
+		return false;
+	if (first < 1 || last < first || last > PORT_MAX)
+		return false;
+	*(struct port_range *)slot = (struct port_range){(uint16_t)first, (uint16_t)last};
+	return true;
+}
+
+/* The word's place among "a|b|c"; -1: none of them. */
+static int
+choose(const char *choices, const char *word)
+{
+	size_t length = strlen(word);
+	for (int i = 0;; i++) {
+		size_t span = strcspn(choices, "|");
+		if (span == length && strncmp(choices, word, length) == 0)
+			return i;
+		if (choices[span] == '\0')
+			return -1;
+		choices += span + 1;
+	}
+}
+
+static bool
+take_flag(const struct key *key, const char *word, void *slot)
+{
+	int chosen = choose(key->expected, word);
+	*(bool *)slot = chosen == 1;
+	return chosen >= 0;
+}
+
+static bool
+take_log_level(const struct key *key, const char *word, void *slot)
+{
+	int chosen = choose(key->expected, word);
+	*(enum log_level *)slot = (enum log_level)chosen;
+	return chosen >= 0;
+}
+
+static bool
+take_log_target(const struct key *key, const char *word, void *slot)
+{
+	int chosen = choose(key->expected, word);
+	*(enum log_target *)slot = (enum log_target)chosen;
+	return chosen >= 0;
+}
+
+/* The choices stand for the sets {TCP}, {UDP} and both: 1, 2, 3. */
+static bool
+take_transports(const struct key *key, const char *word, void *slot)
+{
+	int chosen = choose(key->expected, word);
+	*(uint8_t *)slot = (uint8_t)(chosen + 1);
+	return chosen >= 0;
+}
+
+static bool
+take_text(const struct key *key, const char *word, void *slot)
+{
+	char **text = slot;
+	size_t length = strlen(word);
+	if (length < key->min || length > key->max)
+		return false;
+	free(*text);
+	*text = must(strdup(word));
+	return true;
+}
+
+static bool
+take_path(const struct key *key, const char *word, void *slot)
+{
+	return word[0] == '/' && take_text(key, word, slot);
+}
+
+static bool
+take_client(const struct key *key, const char *word, void *slot)
+{
+	(void)key;
+	struct policy_rule *rule = slot;
+	rule->has_client = prefix_parse(word, &rule->client);
+	return rule->has_client;
+}
+
+static bool
+take_external_address(const struct key *key, const char *word, void *slot)
+{
+	(void)key;
+	struct config_wan *wan = slot;
+	wan->has_external_address = !strchr(word, ':') &&
+				    address_parse(word, &wan->external_address) &&
+				    address_scope(&wan->external_address) != ADDRESS_UNUSABLE;
+	return wan->has_external_address;
+}
+
+#define AT(member) offsetof(struct reading, member)
+#define PORTS	   "a port or FIRST-LAST, within 1-65535, without leading zeros"
+
+/* clang-format off */
+static const struct key keys[] = {
+	{{"", "state-directory"}, take_path, AT(config.state_directory),
+	 "an absolute path", 1, PATH_LENGTH},
+	{{"", "control-socket"}, take_path, AT(config.control_socket),
+	 "an absolute path of at most 107 octets", 1, SOCKET_PATH_LENGTH},
+	{{"", "control-access"}, take_flag, AT(config.control_readable), "group|all", 0, 0},
+	{{"", "user"}, take_text, AT(config.user), "the name or the number of a user", 1, 255},
+	{{"", "log"}, take_log_target, AT(config.log_target), "stderr|syslog", 0, 0},
+	{{"", "log-level"}, take_log_level, AT(config.log_level), "error|warning|info|debug", 0, 0},
+	{{"", "nat-pmp"}, take_flag, AT(config.nat_pmp), "no|yes", 0, 0},
+	{{"", "pcp"}, take_flag, AT(config.pcp), "no|yes", 0, 0},
+	{{"", "min-lifetime"}, take_number, AT(config.min_lifetime), NULL, 1, LIFETIME_MAX},
+	{{"", "max-lifetime"}, take_number, AT(config.max_lifetime), NULL, 1, LIFETIME_MAX},
+	{{"", "random-ports"}, take_range, AT(config.random_ports), PORTS, 0, 0},
+	{{"", "max-mappings-per-client"}, take_number, AT(config.max_mappings_per_client),
+	 NULL, 1, MAPPINGS_MAX},
+	{{"", "requests-per-second"}, take_number, AT(config.requests_per_second),
+	 NULL, 0, RATE_MAX},
+	{{"wan", "external-address"}, take_external_address, AT(config.wan),
+	 "an IPv4 address that other hosts can reach", 0, 0},
+	{{"wan", "source-nat"}, take_flag, AT(config.wan.source_nat), "no|yes", 0, 0},
+	{{"wan", "private-wan"}, take_flag, AT(config.wan.refuse_private), "serve|refuse", 0, 0},
+	{{"rule", "action"}, take_flag, AT(rule.allow), "deny|allow", 0, 0},
+	{{"rule", "client"}, take_client, AT(rule),
+	 "ADDRESS or ADDRESS/LENGTH without bits beyond the length", 0, 0},
+	{{"rule", "transport"}, take_transports, AT(rule.transports), "tcp|udp|both", 0, 0},
+	{{"rule", "external-ports"}, take_range, AT(rule.external), PORTS, 0, 0},
+	{{"rule", "internal-ports"}, take_range, AT(rule.internal), PORTS, 0, 0},
+	{{"rule", "description"}, take_text, AT(rule.description), "a pattern", 0, UINT32_MAX},
+};
+/* clang-format on */
+enum { KEYS = sizeof(keys) / sizeof(*keys) };
+_Static_assert(KEYS <= KEYS_MAX, "struct reading holds a line for each key");
+
+/* KEYS: none. */
+static size_t
+find_key(const char *section, const char *name)
+{
+	size_t i = 0;
+	while (i < KEYS &&
+	       (strcmp(keys[i].name.section, section) != 0 || strcmp(keys[i].name.key, name) != 0))
+		i++;
+	return i;
+}
+
+static unsigned
+line_of(const char *section, const char *name)
+{
+	return reading->line[find_key(section, name)];
+}
+
+static bool
+complain_at(unsigned line, const char *name, const char *found, const char *expected)
+{
+	return complain(&reading->complaint, line, "%s: found \"%s\", expected %s", name, found,
+			expected);
+}
+
+/* As the kernel's dev_valid_name(). */
+static bool
+is_interface(const char *name)
+{
+	size_t length = strlen(name);
+	return length > 0 && length < CONFIG_INTERFACE_SIZE &&
+	       strcspn(name, "/: \t\n\v\f\r") == length && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0;
+}
+
+static bool
+take_interface(const char *section, const char *title, unsigned line, char *out)
+{
+	if (!is_interface(title))
+		return complain_at(line, section, title,
+				   "the name of an interface, of at most 15 octets");
+	strcpy(out, title);
+	return true;
+}
+
+/* The same interface on both sides; a repeated lan libconfuse refuses itself. */
+static bool
+check_sides(unsigned line)
+{
+	const struct config *config = &reading->config;
+	for (size_t i = 0; i < config->lans; i++) {
+		if (strcmp(config->lan[i].interface, config->wan.interface) == 0)
+			return complain(&reading->complaint, line,
+					"\"%s\" is lan and wan, expected another interface",
+					config->wan.interface);
+	}
+	return true;
+}
+
+static bool
+close_lan(const char *title, unsigned line)
+{
+	struct config *config = &reading->config;
+	config->lan = must(reallocarray(config->lan, config->lans + 1, sizeof(*config->lan)));
+	return take_interface("lan", title, line, config->lan[config->lans++].interface) &&
+	       check_sides(line);
+}
+
+static bool
+close_wan(const char *title, unsigned line)
+{
+	struct config_wan *wan = &reading->config.wan;
+	if (wan->interface[0])
+		return complain(&reading->complaint, line, "second wan \"%s\", expected only one",
+				title);
+	return take_interface("wan", title, line, wan->interface) && check_sides(line);
+}
+
+static void
+reset_rule(void)
+{
+	reading->rule = (struct policy_rule){
+	    .transports = CONFIG_TCP | CONFIG_UDP,
+	    .external = {0, PORT_MAX},
+	    .internal = {0, PORT_MAX},
+	};
+}
+
+static bool
+close_rule(const char *title, unsigned line)
+{
+	(void)title;
+	struct config *config = &reading->config;
+	reading->rule.line = line;
+	config->rule = must(reallocarray(config->rule, config->rules + 1, sizeof(*config->rule)));
+	config->rule[config->rules++] = reading->rule;
+	reset_rule();
+	return true;
+}
+
+static const struct section {
+	const char *name;
+	cfg_flag_t flags;
+	const char *required; /* key, or NULL */
+	bool (*close)(const char *title, unsigned line);
+} sections[] = {
+    {"lan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, NULL, close_lan},
+    {"wan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, NULL, close_wan},
+    {"rule", CFGF_MULTI, "action", close_rule},
+};
+enum { SECTIONS = sizeof(sections) / sizeof(*sections) };
+
+static void
+complain_of_value(const struct key *key, const char *word, unsigned line)
+{
+	char number[64];
+	snprintf(number, sizeof(number), "a number from %u to %u without leading zeros", key->min,
+		 key->max);
+	complain_at(line, key->name.key, word, key->expected ? key->expected : number);
+}
+
+/* Called by libconfuse with each value. */
+static int
+take_value(cfg_t *cfg, cfg_opt_t *option, const char *word, void *result)
+{
+	*(void **)result = NULL;
+	const char *section = strcmp(cfg->name, "root") == 0 ? "" : cfg->name;
+	unsigned line = (unsigned)cfg->line;
+	size_t i = find_key(section, option->name);
+	if (i == KEYS) { /* libconfuse takes "wan|source-nat" at the top level for the wan's key */
+		complain(&reading->complaint, line,
+			 "%s does not belong here, expected it in its section", option->name);
+		return -1;
+	}
+	if (reading->line[i] > 0) {
+		complain(&reading->complaint, line, "%s again, expected it only once (line %u)",
+			 option->name, reading->line[i]);
+		return -1;
+	}
+	reading->line[i] = line;
+	if (keys[i].take(&keys[i], word, (char *)reading + keys[i].offset))
+		return 0;
+	complain_of_value(&keys[i], word, line);
+	return -1;
+}
+
+/* Called by libconfuse at a section's closing brace. */
+static int
+close_section(cfg_t *cfg, cfg_opt_t *option)
+{
+	cfg_t *closed = cfg_opt_getnsec(option, cfg_opt_size(option) - 1);
+	const struct section *section = sections;
+	while (strcmp(section->name, option->name) != 0)
+		section++;
+	if (section->required && line_of(section->name, section->required) == 0) {
+		complain(&reading->complaint, (unsigned)cfg->line, "end of %s, expected %s in it",
+			 section->name, section->required);
+		return -1;
+	}
+	for (size_t i = 0; i < KEYS; i++) {
+		if (strcmp(keys[i].name.section, section->name) == 0)
+			reading->line[i] = 0;
+	}
+	unsigned line = reading->text.section[reading->closed++];
+	return section->close(closed->title, line) ? 0 : -1;
+}
+
+/* "; expected a, b or c": what this section may hold. */
+static void
+list_options(cfg_t *cfg, char *out, size_t size)
+{
+	size_t used = (size_t)snprintf(out, size, "; expected ");
+	for (unsigned i = 0; i < cfg_num(cfg) && used < size; i++)
+		used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "",
+					 cfg_opt_name(cfg_getnopt(cfg, i)));
+	if (cfg_num(cfg) == 0)
+		snprintf(out + used, size - used, "an empty section");
+}
+
+/* Called by libconfuse with what it finds itself. */
+static void
+take_error(cfg_t *cfg, const char *format, va_list arguments)
+{
+	char message[256], options[512] = "";
+	vsnprintf(message, sizeof(message), format, arguments);
+	if (strncmp(message, "no such option", strlen("no such option")) == 0)
+		list_options(cfg, options, sizeof(options));
+	unsigned line = (unsigned)cfg->line;
+	unsigned lines = reading->text.lines;
+	complain(&reading->complaint, line < lines ? line : lines, "%s%s", message, options);
+}
+
+/* The options of one section; "" is the top level, which also has the sections. */
+static void
+build_options(const char *section, cfg_opt_t *out)
+{
+	for (size_t i = 0; i < KEYS; i++) {
+		if (strcmp(keys[i].name.section, section) == 0)
+			*out++ = (cfg_opt_t)CFG_PTR_CB(keys[i].name.key, NULL, CFGF_NODEFAULT,
+						       take_value, NULL);
+	}
+	*out = (cfg_opt_t)CFG_END();
+}
+
+static bool
+parse(void)
+{
+	cfg_opt_t options[SECTIONS][KEYS + 1], top[KEYS + SECTIONS + 1];
+	build_options("", top);
+	int used = cfg_numopts(top);
+	for (int i = 0; i < SECTIONS; i++) {
+		build_options(sections[i].name, options[i]);
+		top[used + i] =
+		    (cfg_opt_t)CFG_SEC((char *)sections[i].name, options[i], sections[i].flags);
+	}
+	top[used + SECTIONS] = (cfg_opt_t)CFG_END();
+	cfg_t *cfg = must(cfg_init(top, CFGF_NONE));
+	cfg_set_error_function(cfg, take_error);
+	for (int i = 0; i < SECTIONS; i++)
+		cfg_set_validate_func(cfg, sections[i].name, close_section);
+	bool ok = cfg_parse_buf(cfg, reading->text.text) == CFG_SUCCESS;
+	cfg_free(cfg);
+	return ok || complain(&reading->complaint, 0, "out of memory");
+}
+
+/* What no single value shows. */
+static bool
+check_whole(void)
+{
+	const struct config *config = &reading->config;
+	unsigned last = reading->text.lines;
+	if (config->lans == 0)
+		return complain(&reading->complaint, last,
+				"end of file, expected a section lan \"INTERFACE\" { }");
+	if (!config->wan.interface[0])
+		return complain(&reading->complaint, last,
+				"end of file, expected a section wan \"INTERFACE\" { }");
+	unsigned line = line_of("", "max-lifetime");
+	if (config->max_lifetime < config->min_lifetime)
+		return complain(&reading->complaint, line ? line : line_of("", "min-lifetime"),
+				"max-lifetime is %u, expected at least min-lifetime (%u)",
+				config->max_lifetime, config->min_lifetime);
+	return true;
+}
+
+static struct config
+defaults(void)
+{
+	return (struct config){
+	    .wan = {.source_nat = true},
+	    .state_directory = must(strdup("/var/lib/portlease")),
+	    .control_socket = must(strdup("/run/portlease/control")),
+	    .user = must(strdup("portlease")),
+	    .log_level = LOG_LEVEL_INFO,
+	    .log_target = LOG_TARGET_STDERR,
+	    .nat_pmp = true,
+	    .pcp = true,
+	    .min_lifetime = 120,
+	    .max_lifetime = 86400,
+	    .random_ports = {1024, PORT_MAX},
+	    .max_mappings_per_client = 512,
+	    .requests_per_second = 200,
+	};
+}
+
+struct config *
+config_read(const char *path, char *error, size_t error_size)
+{
+	struct reading here = {.config = defaults(), .complaint = {path, error, error_size, false}};
+	reading = &here;
+	reset_rule();
+	bool ok = config_text_read(&here.text, &here.complaint) && parse() && check_whole();
+	reading = NULL;
+	config_text_clear(&here.text);
+	free(here.rule.description);
+	struct config *config = must(malloc(sizeof(*config)));
+	*config = here.config;
+	if (ok)
+		return config;
+	config_free(config);
+	return NULL;
+}
+
+void
+config_free(struct config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config->rules; i++)
+		free(config->rule[i].description);
+	free(config->rule);
+	free(config->lan);
+	free(config->state_directory);
+	free(config->control_socket);
+	free(config->user);
+	free(config);
+}
+
+const struct config_key *
+config_keys(void)
+{
+	static struct config_key names[KEYS + 1];
+	for (size_t i = 0; i < KEYS; i++)
+		names[i] = keys[i].name;
+	return names;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config_text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+enum { TEXT_MAX = 1 << 20 };
+
+struct scanner {
+	struct config_text *out;
+	struct complaint *complaint;
+	char *at;
+	unsigned line;
+	unsigned word_line; /* where the last word or string began */
+	bool in_word;
+	unsigned depth;
+	unsigned opened; /* line of the outermost open brace */
+};
+
+bool
+complain(struct complaint *complaint, unsigned line, const char *format, ...)
+{
+	if (complaint->made)
+		return false;
+	complaint->made = true;
+	char message[1024];
+	va_list ap;
+	va_start(ap, format);
+	vsnprintf(message, sizeof(message), format, ap);
+	va_end(ap);
+	if (line > 0)
+		snprintf(complaint->text, complaint->size, "%s:%u: %s", complaint->path, line,
+			 message);
+	else
+		snprintf(complaint->text, complaint->size, "%s: %s", complaint->path, message);
+	return false;
+}
+
+static bool
+is_control(char c)
+{
+	return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+/* From the opening quote to the closing one. */
+static bool
+scan_string(struct scanner *s)
+{
+	char quote = *s->at++;
+	for (; *s->at != quote; s->at++) {
+		if (*s->at == '\0' || *s->at == '\n')
+			return complain(
+			    s->complaint, s->line,
+			    "unterminated string, expected %c before the end of the line", quote);
+		if (is_control(*s->at))
+			return complain(s->complaint, s->line, "control character %d in a string",
+					*s->at);
+		if (quote == '"' && s->at[0] == '$' && s->at[1] == '{')
+			return complain(
+			    s->complaint, s->line,
+			    "\"${\" is not expanded, expected it in '…' if it is meant");
+		if (*s->at != '\\')
+			continue;
+		if (s->at[1] == quote || s->at[1] == '\\')
+			s->at++;
+		else if (quote == '"')
+			return complain(s->complaint, s->line,
+					"unknown escape in a string, expected \\\" or \\\\");
+	}
+	return true;
+}
+
+static void
+blank_line(struct scanner *s)
+{
+	for (; s->at[1] != '\n' && s->at[1] != '\0'; s->at++)
+		*s->at = ' ';
+	*s->at = ' ';
+}
+
+static bool
+blank_block(struct scanner *s)
+{
+	unsigned begin = s->line;
+	char *end = strstr(s->at + 2, "*/");
+	if (!end)
+		return complain(s->complaint, begin, "unterminated comment, expected */");
+	for (; s->at < end + 2; s->at++) {
+		if (*s->at == '\n')
+			s->line++;
+		else
+			*s->at = ' ';
+	}
+	s->at--;
+	return true;
+}
+
+static bool
+open_brace(struct scanner *s)
+{
+	if (s->depth++ > 0)
+		return true;
+	s->opened = s->line;
+	struct config_text *out = s->out;
+	unsigned *section = realloc(out->section, (out->sections + 1) * sizeof(*section));
+	if (!section)
+		fatal("out of memory");
+	section[out->sections++] = s->word_line;
+	out->section = section;
+	return true;
+}
+
+static bool
+scan_word(struct scanner *s)
+{
+	if (!s->in_word && s->at[0] == '/' && s->at[1] == '/') {
+		blank_line(s);
+		return true;
+	}
+	if (!s->in_word && s->at[0] == '/' && s->at[1] == '*')
+		return blank_block(s);
+	if (s->at[0] == '$' && s->at[1] == '{')
+		return complain(s->complaint, s->line,
+				"\"${\" is not expanded, expected it in '…' if it is meant");
+	/* libconfuse drops the first two without a word, and a ; would become part of the value. */
+	if (strchr("*+;", *s->at) || is_control(*s->at))
+		return complain(s->complaint, s->line,
+				is_control(*s->at)
+				    ? "control character %d outside of a string"
+				    : "unexpected '%c', expected it in quotes if it is meant",
+				*s->at);
+	if (!s->in_word)
+		s->word_line = s->line;
+	s->in_word = true;
+	return true;
+}
+
+/* One step of the scan; *at is not NUL. */
+static bool
+scan(struct scanner *s)
+{
+	bool ok = true;
+	switch (*s->at) {
+	case '\n':
+		s->line++;
+		break;
+	case ' ':
+	case '\t':
+	case '\r':
+	case '=':
+		break;
+	case '#':
+		blank_line(s);
+		break;
+	case '"':
+	case '\'':
+		s->word_line = s->line;
+		ok = scan_string(s);
+		break;
+	case '{':
+		ok = open_brace(s);
+		break;
+	case '}':
+		s->depth -= s->depth > 0;
+		break;
+	default:
+		return scan_word(s);
+	}
+	s->in_word = false;
+	return ok;
+}
+
+static bool
+load(struct config_text *out, size_t *length, struct complaint *complaint)
+{
+	out->text = malloc(TEXT_MAX + 1);
+	if (!out->text)
+		fatal("out of memory");
+	FILE *file = fopen(complaint->path, "re");
+	if (!file)
+		return complain(complaint, 0, "cannot open: %s", strerror(errno));
+	*length = fread(out->text, 1, TEXT_MAX + 1, file);
+	int error = ferror(file) ? errno : 0;
+	fclose(file);
+	if (error)
+		return complain(complaint, 0, "cannot read: %s", strerror(error));
+	if (*length > TEXT_MAX)
+		return complain(complaint, 0, "larger than %d octets", TEXT_MAX);
+	out->text[*length] = '\0';
+	return true;
+}
+
+bool
+config_text_read(struct config_text *out, struct complaint *complaint)
+{
+	*out = (struct config_text){.lines = 1};
+	size_t length = 0;
+	if (!load(out, &length, complaint))
+		return false;
+	struct scanner s = {.out = out, .complaint = complaint, .at = out->text, .line = 1};
+	for (; *s.at != '\0'; s.at++) {
+		if (!scan(&s))
+			return false;
+	}
+	if (s.at != out->text + length)
+		return complain(complaint, s.line, "NUL octet, expected text");
+	out->lines = s.line - (s.line > 1 && s.at[-1] == '\n');
+	if (s.depth > 0)
+		return complain(complaint, out->lines,
+				"end of file, expected } of the section of line %u", s.opened);
+	return true;
+}
+
+void
+config_text_clear(struct config_text *text)
+{
+	free(text->text);
+	free(text->section);
+}

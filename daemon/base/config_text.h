@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The text of a config file before libconfuse sees it.  Refuses what libconfuse would change or
+ * drop without a word, blanks comments (it miscounts lines after them), and remembers where
+ * sections begin.  Knows no key.
+ */
+#ifndef PORTLEASE_CONFIG_TEXT_H
+#define PORTLEASE_CONFIG_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Where the first complaint goes; later ones are dropped. */
+struct complaint {
+	const char *path;
+	char *text;
+	size_t size;
+	bool made;
+};
+
+/* "PATH:LINE: …", or "PATH: …" with line 0.  Always false. */
+bool complain(struct complaint *, unsigned line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+struct config_text {
+	char *text;	/* ended by NUL, without comments */
+	unsigned lines; /* at least 1 */
+	unsigned
+	    *section; /* line of the word before each section's brace: its title, else its name */
+	size_t sections;
+};
+
+/* False: complained.  Either way to be cleared. */
+bool config_text_read(struct config_text *, struct complaint *);
+void config_text_clear(struct config_text *);
+
+#endif
