@@ -14,7 +14,8 @@ struct counters {
 	uint64_t expired;
 	uint64_t removed;                   /* by the admin */
 	uint64_t kernel_transactions;
-	uint64_t kernel_aborts;
+	uint64_t kernel_aborts;             /* transactions that could not be carried out */
+	uint64_t kernel_refusals;           /* single mappings the kernel would not hold */
 	uint64_t table_restores;            /* after somebody else took our table away */
 	uint64_t address_changes;
 };

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One function a kind of request; they share the questions "whose is it?" and "for how long?". */
+#include "decision.h"
+
+#include <string.h>
+
+typedef enum map_result decide_fn(struct decider *, const struct map_request *, struct map_reply *);
+
+uint32_t
+lease_remaining(const struct lease_record *record, monotime now)
+{
+	if (record->ends == MONOTIME_NEVER)
+		return MAPPING_LIFETIME_STATIC;
+	return record->ends > now ? (uint32_t)((record->ends - now + MONOTIME_SECOND - 1) / MONOTIME_SECOND) : 0;
+}
+
+static uint32_t
+granted_lifetime(const struct map_request *request)
+{
+	uint32_t lifetime = request->lifetime;
+
+	if (lifetime < request->lifetime_min)
+		lifetime = request->lifetime_min;
+	return lifetime > request->lifetime_max ? request->lifetime_max : lifetime;
+}
+
+/* Several mappings may share an internal endpoint: the asking protocol's own counts, else the oldest. */
+static struct lease *
+find_by_internal(const struct decider *d, const struct map_request *request)
+{
+	struct lease *oldest = lease_table_by_internal(d->table, request->transport, &request->internal);
+
+	for (struct lease *lease = oldest; lease; lease = lease_next_internal(lease))
+		if (lease->record.origin == request->origin)
+			return lease;
+	return oldest;
+}
+
+static struct lease *
+find_asked(const struct decider *d, const struct map_request *request)
+{
+	return request->by_external ? lease_table_by_external(d->table, request->transport, request->external_port)
+				    : find_by_internal(d, request);
+}
+
+static bool
+is_clients(const struct lease *lease, const struct map_request *request)
+{
+	return address_equal(&lease->record.internal.address, &request->internal.address);
+}
+
+/* RFC 6887 11.3: the nonce must match to renew, change or delete.  Who has none cannot know it, nor be asked for it. */
+static bool
+nonce_differs(const struct lease *lease, const struct map_request *request)
+{
+	return lease->record.has_nonce && request->has_nonce &&
+	       memcmp(&lease->record.nonce, &request->nonce, sizeof(request->nonce)) != 0;
+}
+
+static void
+describe(const struct decider *d, const struct lease *lease, struct map_reply *reply)
+{
+	reply->external = (struct endpoint){d->external, lease->record.external_port};
+}
+
+/* Exactly what was wanted, or any, if it need not be exact. */
+static bool
+meets_wish(const struct decider *d, const struct map_request *request, uint16_t port)
+{
+	if (request->if_taken == IF_TAKEN_OTHER_PORT)
+		return true;
+	return request->external_port == port && (address_is_unspecified(&request->external_address) ||
+						  address_equal(&request->external_address, &d->external));
+}
+
+static enum map_result
+decide_static(const struct decider *d, const struct map_request *request, const struct lease *lease,
+	      struct map_reply *reply)
+{
+	if (!meets_wish(d, request, lease->record.external_port))
+		return MAP_PORT_TAKEN;
+	describe(d, lease, reply);
+	/* lifetime_min 0: this protocol never states more than was asked for. */
+	reply->lifetime = request->lifetime_min ? MAPPING_LIFETIME_STATIC : request->lifetime;
+	return MAP_OK;
+}
+
+/*
+ * The own origin's mapping gets the new lifetime, even a shorter one; an adopted one changes its origin, too; any other
+ * stays what it is and keeps the later end (interworking 2.3).
+ */
+static bool
+apply_renewal(struct decider *d, const struct map_request *request, struct lease *lease, uint32_t lifetime)
+{
+	bool adopt = request->adopts & ORIGIN_BIT(lease->record.origin);
+	monotime ends = d->now + lifetime * MONOTIME_SECOND;
+
+	if (request->description[0] && !lease_set_description(lease, request->description))
+		return false;
+	if (lease->record.origin != request->origin && !adopt && lease->record.ends >= ends)
+		return true;
+	if (!transaction_touch(d->transaction, lease, d->asker))
+		return false;
+	if (adopt) {
+		lease->record.origin = request->origin;
+		lease->record.has_nonce = request->has_nonce;
+		lease->record.nonce = request->nonce;
+	}
+	lease_table_set_lifetime(d->table, lease, lifetime, ends);
+	return true;
+}
+
+static enum map_result
+renew(struct decider *d, const struct map_request *request, struct lease *lease, struct map_reply *reply)
+{
+	struct verdict verdict;
+
+	if (lease->record.origin == ORIGIN_STATIC)
+		return decide_static(d, request, lease, reply);
+	if (nonce_differs(lease, request)) {
+		reply->lifetime = lease_remaining(&lease->record, d->now);
+		return MAP_NOT_YOURS;
+	}
+	verdict = policy_judge(d->policy, request);
+	if (!verdict_allows(&verdict, lease->record.external_port)) {
+		d->denied_by = verdict.denied_by;
+		return MAP_NOT_AUTHORIZED;
+	}
+	if (address_is_unspecified(&d->external))
+		return MAP_NO_ADDRESS;
+	if (!meets_wish(d, request, lease->record.external_port)) {
+		reply->lifetime = lease_remaining(&lease->record, d->now);
+		return MAP_PORT_TAKEN;
+	}
+	reply->lifetime = granted_lifetime(request);
+	if (!apply_renewal(d, request, lease, reply->lifetime))
+		return MAP_NO_RESOURCES;
+	describe(d, lease, reply);
+	return MAP_OK;
+}
+
+static enum map_result
+pick(struct decider *d, const struct map_request *request, struct map_reply *reply, uint16_t *port)
+{
+	struct port_question question = {
+		.wish = {request->transport, request->internal, request->reserve_companion},
+		.suggested = request->external_port,
+		.if_taken = request->if_taken,
+		.verdict = policy_judge(d->policy, request),
+	};
+	enum map_result result;
+	struct lease *holder;
+
+	if (question.verdict.ranges == 0) {
+		d->denied_by = question.verdict.denied_by;
+		return MAP_NOT_AUTHORIZED;
+	}
+	if (address_is_unspecified(&d->external))
+		return MAP_NO_ADDRESS;
+	if (lease_table_count_of_client(d->table, &request->internal.address) >= d->max_mappings_per_client)
+		return MAP_QUOTA;
+	if (!meets_wish(d, request, request->external_port))
+		return MAP_PORT_TAKEN; /* another external address than ours */
+	result = port_pick(d->ports, d->table, &question, d->now, port);
+	if (result == MAP_PORT_FORBIDDEN)
+		d->denied_by = question.verdict.denied_by;
+	holder = result == MAP_PORT_TAKEN
+			 ? lease_table_by_external(d->table, request->transport, request->external_port)
+			 : NULL;
+	if (holder)
+		reply->lifetime = lease_remaining(&holder->record, d->now);
+	return result;
+}
+
+static enum map_result
+insert(struct decider *d, const struct map_request *request, uint16_t port, struct map_reply *reply)
+{
+	uint32_t lifetime = granted_lifetime(request);
+	const struct lease_record record = {
+		.origin = request->origin,
+		.transport = request->transport,
+		.outbound = !lease_table_by_internal(d->table, request->transport, &request->internal),
+		.companion = request->reserve_companion,
+		.has_nonce = request->has_nonce,
+		.nonce = request->nonce,
+		.external_port = port,
+		.internal = request->internal,
+		.lifetime = lifetime,
+		.created = d->now,
+		.ends = d->now + lifetime * MONOTIME_SECOND,
+		.description = request->description[0] ? request->description : NULL,
+	};
+	struct lease *lease = transaction_add(d->transaction, &record, d->asker);
+
+	if (!lease)
+		return MAP_NO_RESOURCES;
+	reply->lifetime = lifetime;
+	describe(d, lease, reply);
+	return MAP_OK;
+}
+
+static enum map_result
+create(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	uint16_t port = 0;
+	enum map_result result = pick(d, request, reply, &port);
+
+	return result == MAP_OK ? insert(d, request, port, reply) : result;
+}
+
+/* Another internal port behind the same external one: a new lease in the old one's place. */
+static enum map_result
+replace(struct decider *d, const struct map_request *request, struct lease *old, struct map_reply *reply)
+{
+	struct verdict verdict = policy_judge(d->policy, request);
+	uint16_t port = old->record.external_port;
+
+	if (!verdict_allows(&verdict, port)) {
+		d->denied_by = verdict.denied_by;
+		return verdict.ranges == 0 ? MAP_NOT_AUTHORIZED : MAP_PORT_FORBIDDEN;
+	}
+	if (address_is_unspecified(&d->external))
+		return MAP_NO_ADDRESS;
+	if (!transaction_end(d->transaction, old, ENDING_REPLACED, d->now, d->asker))
+		return MAP_NO_RESOURCES;
+	return insert(d, request, port, reply);
+}
+
+/* The rows of interworking 2.3 that ask by the external port. */
+static enum map_result
+map_by_external(struct decider *d, const struct map_request *request, struct lease *holder, struct map_reply *reply)
+{
+	enum map_result refusal;
+
+	if (holder->record.origin == ORIGIN_STATIC)
+		refusal = MAP_OTHER_MECHANISM;
+	else if (!is_clients(holder, request))
+		refusal = MAP_PORT_TAKEN;
+	else if (holder->record.internal.port == request->internal.port)
+		return renew(d, request, holder, reply);
+	else if (request->may_replace & ORIGIN_BIT(holder->record.origin))
+		return replace(d, request, holder, reply);
+	else
+		refusal = MAP_OTHER_MECHANISM;
+	return request->if_taken == IF_TAKEN_OTHER_PORT ? create(d, request, reply) : refusal;
+}
+
+static enum map_result
+decide_map(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	struct lease *lease = find_asked(d, request);
+
+	if (!lease)
+		return create(d, request, reply);
+	if (request->by_external)
+		return map_by_external(d, request, lease, reply);
+	return renew(d, request, lease, reply);
+}
+
+static enum map_result
+decide_delete(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	struct lease *lease = find_asked(d, request);
+
+	if (!lease)
+		return request->by_external ? MAP_NOT_FOUND : MAP_OK;
+	if (!is_clients(lease, request))
+		return MAP_NOT_YOURS;
+	if (!(request->may_delete & ORIGIN_BIT(lease->record.origin)))
+		return MAP_OTHER_MECHANISM;
+	if (nonce_differs(lease, request)) {
+		reply->lifetime = lease_remaining(&lease->record, d->now);
+		return MAP_NOT_YOURS;
+	}
+	return transaction_end(d->transaction, lease, ENDING_DELETED, d->now, d->asker) ? MAP_OK : MAP_NO_RESOURCES;
+}
+
+static enum map_result
+decide_delete_all(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	enum map_result result = MAP_OK;
+	struct lease *lease = lease_table_first_of_client(d->table, &request->client), *next;
+
+	(void)reply;
+	for (; lease; lease = next) {
+		next = lease_next_of_client(lease);
+		if (lease->record.transport != request->transport)
+			continue;
+		if (lease->record.origin == ORIGIN_STATIC)
+			result = MAP_OTHER_MECHANISM; /* RFC 6886 3.4: as many as possible, and say so */
+		else if ((request->may_delete & ORIGIN_BIT(lease->record.origin)) &&
+			 !transaction_end(d->transaction, lease, ENDING_DELETED, d->now, d->asker))
+			result = MAP_NO_RESOURCES;
+	}
+	return result;
+}
+
+static enum map_result
+decide_address(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	(void)request;
+	reply->external.address = d->external;
+	return address_is_unspecified(&d->external) ? MAP_NO_ADDRESS : MAP_OK;
+}
+
+static enum map_result
+decide_announce(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	(void)d;
+	(void)request;
+	(void)reply;
+	return MAP_OK;
+}
+
+static decide_fn *const deciders[REQUEST_KINDS] = {
+	[REQUEST_ADDRESS] = decide_address,
+	[REQUEST_ANNOUNCE] = decide_announce,
+	[REQUEST_MAP] = decide_map,
+	[REQUEST_DELETE] = decide_delete,
+	[REQUEST_DELETE_ALL] = decide_delete_all,
+};
+
+void
+decide(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	d->denied_by = 0;
+	*reply = (struct map_reply){0};
+	reply->result = deciders[request->kind](d, request, reply);
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Batches requests: each is decided as it comes, one transaction carries all of them out, then all are answered. */
+#include "engine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "decision.h"
+#include "transaction.h"
+#include "../base/log.h"
+
+enum { BATCH_MAX = 64, EXPIRE_MAX = 250 };
+
+/* Putting our table back costs a token; one comes back each second.  Bounds what a program that keeps removing it can cost. */
+enum { RESTORE_BURST = 20 };
+#define RESTORE_REFILL MONOTIME_SECOND
+
+struct member {
+	struct map_request request;
+	struct map_reply reply;
+	unsigned denied_by;
+};
+
+struct engine {
+	struct engine_options options;
+	struct lease_table *table;
+	struct transaction *transaction;
+	struct member batch[BATCH_MAX];
+	size_t members;
+	struct firewall_network network;
+	struct address external;
+	monotime epoch;
+	bool created;              /* the kernel has had our table */
+	bool lost;                 /* and has not got it now */
+	unsigned restore_tokens;
+	monotime restore_since;    /* when the tokens were last counted */
+	struct counters counters;
+	struct log_limit limit;
+	monotime now;              /* of the call being served; for what settling logs */
+};
+
+struct engine *
+engine_new(const struct engine_options *options, monotime now)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->options = *options;
+	e->epoch = e->restore_since = now;
+	e->restore_tokens = RESTORE_BURST;
+	e->table = lease_table_new();
+	e->transaction = e->table ? transaction_new(e->table, options->firewall) : NULL;
+	if (!e->transaction) {
+		engine_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+void
+engine_free(struct engine *e)
+{
+	if (!e)
+		return;
+	transaction_free(e->transaction);
+	lease_table_free(e->table);
+	free(e);
+}
+
+static void
+log_lease(struct engine *e, const char *event, const struct lease_record *r)
+{
+	char client[ADDRESS_TEXT_SIZE];
+
+	if (log_limited(&e->limit, LOG_LEVEL_INFO, e->now))
+		log_line(LOG_LEVEL_INFO, "lease", event,
+			 "id=%" PRIu64 " client=%s protocol=%s transport=%s external=%u internal=%u lifetime=%" PRIu32, r->id,
+			 address_print(&r->internal.address, client), origin_name(r->origin),
+			 transport_name(r->transport), r->external_port, r->internal.port, r->lifetime);
+}
+
+static const struct {
+	const char *event;
+	size_t counter; /* offset in struct counters */
+} endings[] = {
+	[ENDING_EXPIRED] = {"expired", offsetof(struct counters, expired)},
+	[ENDING_DELETED] = {"deleted", offsetof(struct counters, deleted)},
+	[ENDING_REMOVED] = {"removed", offsetof(struct counters, removed)},
+	[ENDING_REPLACED] = {"replaced", offsetof(struct counters, deleted)},
+	[ENDING_REFUSED] = {"refused-by-kernel", offsetof(struct counters, kernel_refusals)},
+};
+
+static void
+settle_change(void *arg, const struct change *change)
+{
+	struct engine *e = arg;
+	const struct lease_record *record = &change->lease->record;
+
+	if (change->failed) {
+		for (size_t i = 0; i < e->members; i++)
+			if (change->askers >> i & 1)
+				e->batch[i].reply = (struct map_reply){.result = MAP_NO_RESOURCES};
+	} else if (change->ending && !change->existed) {
+		return; /* came and went within the batch */
+	} else if (change->ending) {
+		++*(uint64_t *)((char *)&e->counters + endings[change->ending].counter);
+		log_lease(e, endings[change->ending].event, record);
+	} else {
+		++*(change->existed ? &e->counters.renewed : &e->counters.granted);
+		log_lease(e, change->existed ? "renewed" : "granted", record);
+	}
+}
+
+static bool
+may_restore(struct engine *e, monotime now)
+{
+	monotime refill = (now - e->restore_since) / RESTORE_REFILL;
+
+	if (refill >= RESTORE_BURST - (monotime)e->restore_tokens) {
+		e->restore_tokens = RESTORE_BURST;
+		e->restore_since = now;
+	} else {
+		e->restore_tokens += (unsigned)refill;
+		e->restore_since += refill * RESTORE_REFILL;
+	}
+	return e->restore_tokens > 0;
+}
+
+/* Ends a lease that the kernel will not hold.  If the present batch made or changed it, settling tells its askers. */
+static void
+drop_refused(struct engine *e, struct lease *lease, int error, monotime now)
+{
+	log_error("lease", "refused-by-kernel", "id=%" PRIu64 " external=%u errno=%d", lease->record.id,
+		  lease->record.external_port, error);
+	e->counters.kernel_refusals++;
+	lease_table_unlink(e->table, lease, now);
+	if (lease->change) {
+		lease->change->failed = true;
+		lease->change->ending = ENDING_REFUSED;
+	} else {
+		lease_table_discard(e->table, lease);
+	}
+}
+
+struct chunk {
+	struct lease *lease[FIREWALL_CHUNK];
+	struct firewall_outcome outcome[FIREWALL_CHUNK];
+	size_t count;
+};
+
+/* Stages the leases that follow *id, up to a chunk of them, and moves *id on. */
+static void
+stage_chunk(struct engine *e, struct chunk *chunk, uint64_t *id, monotime now)
+{
+	struct lease *lease;
+
+	chunk->count = 0;
+	while (chunk->count < FIREWALL_CHUNK && (lease = lease_table_after_id(e->table, *id))) {
+		char comment[TRANSACTION_COMMENT_SIZE];
+		struct mapping mapping = lease_mapping(&lease->record, now, comment);
+
+		*id = lease->record.id;
+		chunk->lease[chunk->count] = lease;
+		chunk->outcome[chunk->count] = (struct firewall_outcome){0};
+		firewall_stage(e->options.firewall, FIREWALL_ADD, &mapping, &chunk->outcome[chunk->count]);
+		chunk->count++;
+	}
+}
+
+/* Without the leases the kernel objected to, if that is what failed. */
+static bool
+drop_objected(struct engine *e, struct chunk *chunk, monotime now)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < chunk->count; i++)
+		if (chunk->outcome[i].error) {
+			drop_refused(e, chunk->lease[i], chunk->outcome[i].error, now);
+			any = true;
+		}
+	return any;
+}
+
+/* Makes the kernel's table anew from ours: the skeleton with the first chunk, then chunk by chunk. */
+static int
+rebuild(struct engine *e, monotime now, struct fault *fault)
+{
+	struct chunk chunk;
+	uint64_t id = 0, begin = 0;
+	bool skeleton = true;
+	int error;
+
+	do {
+		begin = id;
+		stage_chunk(e, &chunk, &id, now);
+		error = skeleton ? firewall_create(e->options.firewall, &e->network, fault)
+				 : firewall_commit(e->options.firewall, fault);
+		e->counters.kernel_transactions++;
+		if (error && drop_objected(e, &chunk, now))
+			id = begin; /* the same leases once more, without the refused */
+		else if (error)
+			return error;
+		else
+			skeleton = false;
+	} while (error || chunk.count == FIREWALL_CHUNK);
+	e->lost = false;
+	return 0;
+}
+
+static int
+restore(struct engine *e, monotime now, struct fault *fault)
+{
+	int error;
+
+	e->lost = true;
+	if (!may_restore(e, now))
+		return fault_set(fault, EBUSY, "the table keeps being removed: waiting before it is put back");
+	e->restore_tokens--;
+	error = rebuild(e, now, fault);
+	if (error) {
+		log_error("firewall", "cannot restore the table", "reason=\"%s\"", fault->text);
+		return error;
+	}
+	e->counters.table_restores++;
+	log_warning("firewall", "table restored", "leases=%zu", lease_table_count(e->table));
+	return 0;
+}
+
+/* Brings what is pending into the kernel, or takes it back. */
+static void
+commit(struct engine *e, monotime now)
+{
+	struct fault fault = {""};
+	int error = e->lost ? -ESTALE : transaction_commit(e->transaction, now, &fault);
+
+	e->now = now;
+	e->counters.kernel_transactions++;
+	if (error == -ESTALE)
+		error = restore(e, now, &fault);
+	if (error) {
+		e->counters.kernel_aborts++;
+		if (log_limited(&e->limit, LOG_LEVEL_ERROR, now))
+			log_line(LOG_LEVEL_ERROR, "firewall", "transaction failed", "reason=\"%s\"", fault.text);
+		transaction_undo(e->transaction, now);
+	}
+	transaction_settle(e->transaction, settle_change, e);
+}
+
+static void
+log_refusal(struct engine *e, const struct member *m, monotime now)
+{
+	const struct map_request *r = &m->request;
+	char client[ADDRESS_TEXT_SIZE];
+
+	if (log_limited(&e->limit, LOG_LEVEL_INFO, now))
+		log_line(LOG_LEVEL_INFO, "request", "refused",
+			 "client=%s protocol=%s transport=%s external=%u internal=%u reason=%s rule-line=%u",
+			 address_print(&r->client, client), origin_name(r->origin), transport_name(r->transport),
+			 r->external_port, r->internal.port, map_result_name(m->reply.result), m->denied_by);
+}
+
+void
+engine_submit(struct engine *e, const struct map_request *request, monotime now)
+{
+	struct member *m;
+	struct decider d = {
+		.table = e->table,
+		.transaction = e->transaction,
+		.policy = e->options.policy,
+		.ports = &e->options.ports,
+		.max_mappings_per_client = e->options.max_mappings_per_client,
+		.external = e->external,
+		.now = now,
+	};
+
+	if (e->members == BATCH_MAX)
+		engine_flush(e, now);
+	d.asker = UINT64_C(1) << e->members;
+	m = &e->batch[e->members++];
+	m->request = *request;
+	e->counters.requests[request->origin]++;
+	decide(&d, &m->request, &m->reply);
+	m->denied_by = d.denied_by;
+}
+
+void
+engine_flush(struct engine *e, monotime now)
+{
+	size_t members = e->members;
+
+	if (transaction_pending(e->transaction))
+		commit(e, now);
+	e->members = 0;
+	for (size_t i = 0; i < members; i++) {
+		struct member *m = &e->batch[i];
+
+		m->reply.epoch = engine_epoch(e, now);
+		e->counters.results[m->reply.result]++;
+		if (m->reply.result != MAP_OK)
+			log_refusal(e, m, now);
+		m->request.asker.answer(m->request.asker.who, m->request.asker.slot, &m->request, &m->reply);
+	}
+}
+
+static monotime
+next_deadline(const struct engine *e)
+{
+	const struct lease *lease = lease_table_first_to_end(e->table);
+	monotime next = lease ? lease->record.ends : MONOTIME_NEVER;
+
+	if (e->lost && e->restore_since + RESTORE_REFILL < next)
+		next = e->restore_since + RESTORE_REFILL;
+	return next;
+}
+
+monotime
+engine_run(struct engine *e, monotime now)
+{
+	struct fault fault;
+	struct lease *lease;
+
+	for (int i = 0; i < EXPIRE_MAX; i++) {
+		lease = lease_table_first_to_end(e->table);
+		if (!lease || lease->record.ends > now ||
+		    !transaction_end(e->transaction, lease, ENDING_EXPIRED, now, 0))
+			break;
+	}
+	if (transaction_pending(e->transaction))
+		commit(e, now);
+	if (e->lost && may_restore(e, now))
+		restore(e, now, &fault);
+	return next_deadline(e);
+}
+
+bool
+engine_remove(struct engine *e, uint64_t id, monotime now)
+{
+	struct lease *lease = lease_table_by_id(e->table, id);
+
+	return lease && transaction_end(e->transaction, lease, ENDING_REMOVED, now, 0);
+}
+
+int
+engine_set_network(struct engine *e, const struct firewall_network *network, const struct address *external,
+		   monotime now, struct fault *fault)
+{
+	int error;
+
+	e->network = *network;
+	if (!address_equal(external, &e->external)) {
+		e->external = *external;
+		e->epoch = now; /* RFC 6887 8.5 */
+		e->counters.address_changes++;
+	}
+	if (!e->created) {
+		error = rebuild(e, now, fault);
+		e->created = error == 0;
+		return error;
+	}
+	error = e->lost ? -ESTALE : firewall_set_network(e->options.firewall, network, fault);
+	return error == -ESTALE ? restore(e, now, fault) : error;
+}
+
+void
+engine_check_table(struct engine *e, monotime now)
+{
+	struct fault fault;
+	char by[64] = "";
+
+	if (!e->created || firewall_watch(e->options.firewall, by, sizeof(by)) == FIREWALL_INTACT)
+		return;
+	log_warning("firewall", "table lost", "by=%s", by[0] ? by : "unknown");
+	e->lost = true;
+	if (may_restore(e, now))
+		restore(e, now, &fault);
+}
+
+uint32_t
+engine_epoch(const struct engine *e, monotime now)
+{
+	return (uint32_t)((now - e->epoch) / MONOTIME_SECOND);
+}
+
+struct address
+engine_external_address(const struct engine *e)
+{
+	return e->external;
+}
+
+const struct lease_table *
+engine_leases(const struct engine *e)
+{
+	return e->table;
+}
+
+const struct counters *
+engine_counters(const struct engine *e)
+{
+	return &e->counters;
+}
+
+bool
+engine_table_intact(const struct engine *e)
+{
+	return e->created && !e->lost;
+}
+
+uint64_t
+engine_connections(struct engine *e, const struct lease *lease)
+{
+	return lease->record.connections + firewall_connections(e->options.firewall, lease->record.transport,
+								lease->record.external_port);
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Removals are staged before additions, so one batch may hand a port or an outbound socket from one lease to another. */
+#include "transaction.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+TAILQ_HEAD(changes, change);
+
+struct transaction {
+	struct lease_table *table;
+	struct firewall *firewall;
+	struct changes changes;
+};
+
+struct transaction *
+transaction_new(struct lease_table *table, struct firewall *firewall)
+{
+	struct transaction *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->table = table;
+	t->firewall = firewall;
+	TAILQ_INIT(&t->changes);
+	return t;
+}
+
+void
+transaction_free(struct transaction *t)
+{
+	free(t);
+}
+
+static struct change *
+note(struct transaction *t, struct lease *lease, uint64_t asker)
+{
+	struct change *change = lease->change;
+
+	if (!change && (change = calloc(1, sizeof(*change)))) {
+		change->lease = lease;
+		lease->change = change;
+		TAILQ_INSERT_TAIL(&t->changes, change, link);
+	}
+	if (change)
+		change->askers |= asker;
+	return change;
+}
+
+struct lease *
+transaction_add(struct transaction *t, const struct lease_record *record, uint64_t asker)
+{
+	struct lease *lease = lease_table_insert(t->table, record);
+
+	if (lease && !note(t, lease, asker)) {
+		lease_table_unlink(t->table, lease, record->created);
+		lease_table_discard(t->table, lease);
+		return NULL;
+	}
+	return lease;
+}
+
+bool
+transaction_touch(struct transaction *t, struct lease *lease, uint64_t asker)
+{
+	bool first = !lease->change;
+	struct change *change = note(t, lease, asker);
+
+	if (!change)
+		return false;
+	if (first) {
+		change->existed = true;
+		change->before = lease->record;
+	}
+	return true;
+}
+
+bool
+transaction_end(struct transaction *t, struct lease *lease, enum ending why, monotime now, uint64_t asker)
+{
+	struct lease *heir = NULL;
+
+	if (lease->record.outbound) {
+		heir = lease_table_by_internal(t->table, lease->record.transport, &lease->record.internal);
+		if (heir == lease)
+			heir = lease_next_internal(lease);
+	}
+	if ((heir && !transaction_touch(t, heir, asker)) || !transaction_touch(t, lease, asker))
+		return false;
+	if (heir)
+		heir->record.outbound = true;
+	lease->change->ending = why;
+	lease_table_unlink(t->table, lease, now);
+	return true;
+}
+
+struct mapping
+lease_mapping(const struct lease_record *record, monotime now, char comment[TRANSACTION_COMMENT_SIZE])
+{
+	monotime left = record->ends > now ? record->ends - now : 0;
+
+	snprintf(comment, TRANSACTION_COMMENT_SIZE, "%s %" PRIu64, origin_name(record->origin), record->id);
+	return (struct mapping){
+		.transport = record->transport,
+		.external_port = record->external_port,
+		.internal = record->internal,
+		.outbound = record->outbound,
+		.timeout = record->ends == MONOTIME_NEVER ? 0 : (uint64_t)(left + TRANSACTION_GRACE),
+		.comment = comment,
+	};
+}
+
+static bool
+stage(struct transaction *t, monotime now)
+{
+	char comment[TRANSACTION_COMMENT_SIZE];
+	struct change *change;
+	struct mapping mapping;
+	bool any = false;
+
+	TAILQ_FOREACH(change, &t->changes, link)
+		if (change->existed && !change->failed) {
+			mapping = lease_mapping(&change->before, now, comment);
+			firewall_stage(t->firewall, FIREWALL_REMOVE, &mapping, &change->removal);
+			any = true;
+		}
+	TAILQ_FOREACH(change, &t->changes, link)
+		if (!change->ending && !change->failed) {
+			mapping = lease_mapping(&change->lease->record, now, comment);
+			firewall_stage(t->firewall, FIREWALL_ADD, &mapping, &change->addition);
+			any = true;
+		}
+	return any;
+}
+
+/* Puts the table back as it was before this change.  To be called from the latest change to the first. */
+static void
+take_back(struct transaction *t, struct change *change, monotime now)
+{
+	struct lease *lease = change->lease;
+
+	if (!change->existed) {
+		if (!change->ending)
+			lease_table_unlink(t->table, lease, now);
+		change->ending = ENDING_REFUSED;
+		return;
+	}
+	lease->record.origin = change->before.origin;
+	lease->record.has_nonce = change->before.has_nonce;
+	lease->record.nonce = change->before.nonce;
+	lease->record.outbound = change->before.outbound;
+	if (change->ending)
+		lease_table_relink(t->table, lease);
+	change->ending = ENDING_NONE;
+	lease_table_set_lifetime(t->table, lease, change->before.lifetime, change->before.ends);
+}
+
+static bool
+same_place(const struct lease_record *a, const struct lease_record *b)
+{
+	return a->transport == b->transport &&
+	       (a->external_port == b->external_port ||
+		(a->internal.port == b->internal.port && address_equal(&a->internal.address, &b->internal.address)));
+}
+
+/* A change that shares its port or its internal endpoint with a failed one may stand on what that one did not do. */
+static void
+spread_failure(struct transaction *t)
+{
+	struct change *a, *b;
+	bool more = true;
+
+	while (more) {
+		more = false;
+		TAILQ_FOREACH(a, &t->changes, link) {
+			if (!a->failed)
+				continue;
+			TAILQ_FOREACH(b, &t->changes, link)
+				if (!b->failed && same_place(&a->lease->record, &b->lease->record))
+					b->failed = more = true;
+		}
+	}
+}
+
+enum objection { OBJECTION_NONE, OBJECTION_SOME, OBJECTION_MISSING };
+
+/* Marks what the kernel objected to. */
+static enum objection
+find_objections(struct transaction *t)
+{
+	enum objection found = OBJECTION_NONE;
+	struct change *change;
+
+	TAILQ_FOREACH(change, &t->changes, link) {
+		/* What we would remove is not there: the kernel lost more than this batch can mend. */
+		if (change->removal.error == ENOENT)
+			return OBJECTION_MISSING;
+		if (change->removal.error || change->addition.error) {
+			change->failed = true;
+			found = OBJECTION_SOME;
+		}
+	}
+	return found;
+}
+
+/* Resets the marks of an earlier attempt. */
+static void
+clear_outcomes(struct transaction *t)
+{
+	struct change *change;
+
+	TAILQ_FOREACH(change, &t->changes, link)
+		change->removal = change->addition = (struct firewall_outcome){0};
+}
+
+int
+transaction_commit(struct transaction *t, monotime now, struct fault *fault)
+{
+	struct change *change;
+	int error;
+
+	clear_outcomes(t);
+	if (!stage(t, now))
+		return 0;
+	error = firewall_commit(t->firewall, fault);
+	if (!error || error == -ESTALE)
+		return error;
+	switch (find_objections(t)) {
+	case OBJECTION_NONE:
+		return error;
+	case OBJECTION_MISSING:
+		return -ESTALE;
+	case OBJECTION_SOME:
+		break;
+	}
+	spread_failure(t);
+	TAILQ_FOREACH_REVERSE(change, &t->changes, changes, link)
+		if (change->failed)
+			take_back(t, change, now);
+	clear_outcomes(t);
+	return stage(t, now) ? firewall_commit(t->firewall, fault) : 0;
+}
+
+bool
+transaction_pending(const struct transaction *t)
+{
+	return !TAILQ_EMPTY(&t->changes);
+}
+
+void
+transaction_undo(struct transaction *t, monotime now)
+{
+	struct change *change;
+
+	TAILQ_FOREACH_REVERSE(change, &t->changes, changes, link)
+		if (!change->failed) {
+			change->failed = true;
+			take_back(t, change, now);
+		}
+}
+
+void
+transaction_settle(struct transaction *t, settled_fn *settled, void *arg)
+{
+	struct change *change;
+
+	while ((change = TAILQ_FIRST(&t->changes))) {
+		TAILQ_REMOVE(&t->changes, change, link);
+		if (change->existed && !change->failed)
+			change->lease->record.connections += change->removal.connections;
+		settled(arg, change);
+		change->lease->change = NULL;
+		if (change->ending)
+			lease_table_discard(t->table, change->lease);
+		free(change);
+	}
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What one batch does to the lease table: its net effect on the kernel, and how to take it back if the kernel refuses.
+ * The table is changed at once; the kernel in one firewall transaction; settling makes it final.
+ */
+#ifndef PORTLEASE_TRANSACTION_H
+#define PORTLEASE_TRANSACTION_H
+
+#include <bsd/sys/queue.h>
+
+#include "lease_table.h"
+#include "../../backend/firewall.h"
+
+struct transaction;
+
+/* Why a lease ended. */
+enum ending { ENDING_NONE, ENDING_EXPIRED, ENDING_DELETED, ENDING_REMOVED, ENDING_REPLACED, ENDING_REFUSED };
+
+/* All that a transaction did to one lease. */
+struct change {
+	struct lease *lease;          /* after the batch; unlinked if it ended */
+	struct lease_record before;   /* if it existed: as the kernel knows it (its description is not kept) */
+	bool existed;
+	bool failed;                  /* taken back: the kernel refused it, or one it depends on */
+	enum ending ending;
+	uint64_t askers;              /* bit n: the batch's request n had a part in it */
+	struct firewall_outcome removal;
+	struct firewall_outcome addition;
+	TAILQ_ENTRY(change) link;
+};
+
+struct transaction *transaction_new(struct lease_table *, struct firewall *); /* borrowed; NULL: out of memory */
+void transaction_free(struct transaction *); /* one that is settled; NULL is allowed */
+
+/* A new lease.  NULL: out of memory. */
+struct lease *transaction_add(struct transaction *, const struct lease_record *, uint64_t asker);
+/* To be called before a lease is changed.  False: out of memory, leave it alone. */
+bool transaction_touch(struct transaction *, struct lease *, uint64_t asker);
+/*
+ * Ends a lease.  If outbound packets of its internal endpoint left through it, the oldest other lease of that endpoint
+ * takes its place.  False: out of memory, it stays.
+ */
+bool transaction_end(struct transaction *, struct lease *, enum ending, monotime now, uint64_t asker);
+
+/*
+ * Brings the net effect into the kernel.  What the kernel refuses is taken back and marked failed, the rest committed
+ * once more.  0: done.  -ESTALE: the kernel does not hold what we believe; nothing was applied: make its table anew from the
+ * lease table, or undo.  Other -errno: nothing was applied: undo.
+ */
+int transaction_commit(struct transaction *, monotime now, struct fault *);
+bool transaction_pending(const struct transaction *);
+/* Takes back all that is not yet failed. */
+void transaction_undo(struct transaction *, monotime now);
+
+/* Tells each change that had an effect or failed, then forgets it; ended leases are freed after it returned. */
+typedef void settled_fn(void *, const struct change *);
+void transaction_settle(struct transaction *, settled_fn *, void *arg);
+
+/* The kernel's view of a lease: its time-out outlasts the lease a little, so that ending it is ours while we live. */
+#define TRANSACTION_GRACE (5 * MONOTIME_SECOND)
+enum { TRANSACTION_COMMENT_SIZE = 48 };
+struct mapping lease_mapping(const struct lease_record *, monotime now, char comment[TRANSACTION_COMMENT_SIZE]);
+
+#endif

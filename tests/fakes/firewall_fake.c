@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The fake kernel: applies a transaction to copies, so that an aborted one leaves nothing behind. */
+#include "fake_firewall.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PORTS = 65536, STAGED_MAX = 70000 };
+
+struct staged {
+	enum firewall_change change;
+	struct mapping mapping;
+	struct firewall_outcome *outcome;
+};
+
+struct undo {
+	size_t index;
+	struct fake_mapping before;
+};
+
+struct firewall {
+	struct fake_mapping mapping[2 * PORTS];
+	struct staged staged[STAGED_MAX];
+	size_t count;
+	struct undo undo[STAGED_MAX];
+	size_t undos;
+	struct firewall_network network;
+	bool table;
+	bool lost_untold;
+	monotime now;
+	unsigned refuse, fail, commits;
+	int refuse_error, fail_error;
+};
+
+static size_t
+place(enum transport transport, uint16_t port)
+{
+	return (transport == TRANSPORT_UDP ? PORTS : 0) + (size_t)port;
+}
+
+static bool
+alive(const struct firewall *f, const struct fake_mapping *m)
+{
+	return m->there && m->expires > f->now;
+}
+
+int
+firewall_open(struct firewall **out, const struct firewall_options *options, struct fault *fault)
+{
+	(void)options;
+	(void)fault;
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : -ENOMEM;
+}
+
+void
+firewall_close(struct firewall *f)
+{
+	free(f);
+}
+
+static void
+empty(struct firewall *f)
+{
+	memset(f->mapping, 0, sizeof(f->mapping));
+}
+
+/* The kernel takes one outbound port an internal socket. */
+static bool
+outbound_clash(const struct firewall *f, const struct mapping *m)
+{
+	size_t from = m->transport == TRANSPORT_UDP ? PORTS : 0;
+
+	for (size_t i = from; m->outbound && i < from + PORTS; i++)
+		if (alive(f, &f->mapping[i]) && f->mapping[i].outbound &&
+		    f->mapping[i].internal.port == m->internal.port &&
+		    address_equal(&f->mapping[i].internal.address, &m->internal.address))
+			return true;
+	return false;
+}
+
+static int
+apply(struct firewall *f, struct staged *s)
+{
+	const struct mapping *m = &s->mapping;
+	size_t index = place(m->transport, m->external_port);
+	struct fake_mapping *old = &f->mapping[index];
+
+	if (s->change == FIREWALL_REMOVE && !alive(f, old))
+		return ENOENT;
+	if (s->change == FIREWALL_ADD && (alive(f, old) || outbound_clash(f, m)))
+		return EEXIST;
+	if (s->change == FIREWALL_ADD && f->refuse > 0) {
+		f->refuse--;
+		return f->refuse_error;
+	}
+	f->undo[f->undos++] = (struct undo){index, *old};
+	if (s->change == FIREWALL_REMOVE) {
+		s->outcome->connections = old->connections;
+		old->there = false;
+	} else {
+		*old = (struct fake_mapping){true, m->internal, m->outbound,
+					     m->timeout ? f->now + (monotime)m->timeout : MONOTIME_NEVER, 0};
+	}
+	return 0;
+}
+
+static int
+apply_all(struct firewall *f, struct fault *fault)
+{
+	int worst = 0;
+
+	f->undos = 0;
+	for (size_t i = 0; i < f->count; i++) {
+		f->staged[i].outcome->error = apply(f, &f->staged[i]);
+		if (f->staged[i].outcome->error)
+			worst = f->staged[i].outcome->error;
+	}
+	f->count = 0;
+	if (worst)
+		while (f->undos > 0) {
+			f->undos--;
+			f->mapping[f->undo[f->undos].index] = f->undo[f->undos].before;
+		}
+	else
+		f->commits++;
+	return worst ? fault_set(fault, worst, "the fake kernel refused") : 0;
+}
+
+int
+firewall_create(struct firewall *f, const struct firewall_network *network, struct fault *fault)
+{
+	int error;
+
+	if (f->fail > 0) {
+		f->fail--;
+		f->count = 0;
+		return fault_set(fault, f->fail_error, "the fake kernel failed");
+	}
+	if (f->table)
+		empty(f);
+	error = apply_all(f, fault);
+	if (!error) {
+		f->table = true;
+		f->lost_untold = false;
+		f->network = *network;
+	}
+	return error;
+}
+
+int
+firewall_destroy(struct firewall *f, struct fault *fault)
+{
+	(void)fault;
+	empty(f);
+	f->table = false;
+	return 0;
+}
+
+int
+firewall_set_network(struct firewall *f, const struct firewall_network *network, struct fault *fault)
+{
+	if (!f->table)
+		return fault_set(fault, ESTALE, "the table is gone");
+	f->network = *network;
+	return 0;
+}
+
+void
+firewall_stage(struct firewall *f, enum firewall_change change, const struct mapping *m, struct firewall_outcome *outcome)
+{
+	if (f->count == STAGED_MAX)
+		abort();
+	*outcome = (struct firewall_outcome){0};
+	f->staged[f->count++] = (struct staged){change, *m, outcome};
+}
+
+int
+firewall_commit(struct firewall *f, struct fault *fault)
+{
+	int error = 0;
+
+	if (f->fail > 0) {
+		f->fail--;
+		error = f->fail_error;
+	} else if (!f->table) {
+		error = ESTALE;
+	}
+	if (!error)
+		return apply_all(f, fault);
+	f->count = 0;
+	return fault_set(fault, error, "the fake kernel failed");
+}
+
+uint64_t
+firewall_connections(struct firewall *f, enum transport transport, uint16_t port)
+{
+	const struct fake_mapping *m = fake_firewall_find(f, transport, port);
+
+	return m ? m->connections : 0;
+}
+
+int
+firewall_watch_fd(const struct firewall *f)
+{
+	(void)f;
+	return -1;
+}
+
+enum firewall_state
+firewall_watch(struct firewall *f, char *by, size_t by_size)
+{
+	bool told = f->lost_untold;
+
+	if (by && told)
+		snprintf(by, by_size, "nft[1]");
+	f->lost_untold = false;
+	return told ? FIREWALL_LOST : FIREWALL_INTACT;
+}
+
+void
+fake_firewall_set_clock(struct firewall *f, monotime now)
+{
+	f->now = now;
+}
+
+void
+fake_firewall_refuse_additions(struct firewall *f, unsigned count, int error)
+{
+	f->refuse = count;
+	f->refuse_error = error;
+}
+
+void
+fake_firewall_fail_commits(struct firewall *f, unsigned count, int error)
+{
+	f->fail = count;
+	f->fail_error = error;
+}
+
+void
+fake_firewall_lose(struct firewall *f)
+{
+	empty(f);
+	f->table = false;
+	f->lost_untold = true;
+}
+
+void
+fake_firewall_drop(struct firewall *f, enum transport transport, uint16_t port)
+{
+	f->mapping[place(transport, port)].there = false;
+}
+
+void
+fake_firewall_connect(struct firewall *f, enum transport transport, uint16_t port, uint64_t n)
+{
+	f->mapping[place(transport, port)].connections += n;
+}
+
+bool
+fake_firewall_has_table(const struct firewall *f)
+{
+	return f->table;
+}
+
+size_t
+fake_firewall_count(const struct firewall *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < 2 * PORTS; i++)
+		n += alive(f, &f->mapping[i]);
+	return n;
+}
+
+const struct fake_mapping *
+fake_firewall_find(const struct firewall *f, enum transport transport, uint16_t port)
+{
+	const struct fake_mapping *m = &f->mapping[place(transport, port)];
+
+	return alive(f, m) ? m : NULL;
+}
+
+const struct firewall_network *
+fake_firewall_network(const struct firewall *f)
+{
+	return &f->network;
+}
+
+unsigned
+fake_firewall_commits(const struct firewall *f)
+{
+	return f->commits;
+}
