@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for portlease(8)
+
+# The external ports and ids of the leases there are, as words for show and remove.
+_portlease_leases()
+{
+	portlease list 2>/dev/null |
+		awk 'NR > 1 { port = $2; sub(/.*:/, "", port); print $1; print $4 ":" port }'
+}
+
+_portlease()
+{
+	local current previous word subcommand= words=
+	current=${COMP_WORDS[COMP_CWORD]}
+	previous=${COMP_WORDS[COMP_CWORD - 1]}
+	# The colon of tcp:PORT divides words for readline; take the word as the user sees it.
+	if declare -F _get_comp_words_by_ref >/dev/null; then
+		_get_comp_words_by_ref -n : cur prev
+		current=$cur previous=$prev
+	fi
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		case $word in
+		status | list | show | remove | version | help)
+			subcommand=$word
+			break
+			;;
+		esac
+	done
+	case $previous in
+	--protocol) words='nat-pmp pcp upnp static' ;;
+	--transport) words='tcp udp' ;;
+	--socket)
+		mapfile -t COMPREPLY < <(compgen -f -- "$current")
+		return
+		;;
+	--client) return ;;
+	*)
+		case $subcommand,$current in
+		,-*) words='--json --socket --help' ;;
+		,*) words='status list show remove version help' ;;
+		help,-*) words='--help' ;;
+		help,*) words='status list show remove version help' ;;
+		list,*) words='--client --protocol --transport --json --socket --help' ;;
+		*,-*) words='--json --socket --help' ;;
+		show,* | remove,*) words=$(_portlease_leases) ;;
+		esac
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+	if declare -F __ltrim_colon_completions >/dev/null; then
+		__ltrim_colon_completions "$current"
+	fi
+}
+
+complete -F _portlease portlease

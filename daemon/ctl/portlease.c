@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* portlease(8): reads and steers the daemon over its control socket. */
+#include "print.h"
+#include "session.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_SOCKET "/run/portlease/control"
+
+struct arguments {
+	const char *socket;
+	bool json;
+	bool help;
+	struct control_filter filter;
+	size_t operands;
+	char **operand;
+};
+
+/* Subcommands */
+
+struct subcommand {
+	const char *name;
+	const char *operands; /* as its usage line shows them */
+	const char *help;
+	size_t min, max;
+	int (*run)(const struct arguments *);
+};
+
+enum {
+	STATUS = 1,
+	LIST = 2,
+	SHOW = 4,
+	REMOVE = 8,
+	VERSION = 16,
+	HELP = 32,
+	ASKING = STATUS | LIST | SHOW | REMOVE | VERSION
+};
+
+static int run_status(const struct arguments *);
+static int run_list(const struct arguments *);
+static int run_show(const struct arguments *);
+static int run_remove(const struct arguments *);
+static int run_version(const struct arguments *);
+static int run_help(const struct arguments *);
+
+/* In the order of the bits above. */
+static const struct subcommand subcommands[] = {
+    {"status", "", "what the daemon does and has counted", 0, 0, run_status},
+    {"list", "", "every lease, or those that the options select", 0, 0, run_list},
+    {"show", "LEASE", "one lease in full", 1, 1, run_show},
+    {"remove", "LEASE ...", "end leases from here on (root and group portlease)", 1, SIZE_MAX,
+     run_remove},
+    {"version", "", "versions of this program and of the daemon", 0, 0, run_version},
+    {"help", "[SUBCOMMAND]", "this list, or the options of a subcommand", 0, 1, run_help},
+};
+
+enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
+
+static const struct subcommand *
+find_subcommand(const char *name)
+{
+	for (int i = 0; i < SUBCOMMANDS; i++)
+		if (strcmp(name, subcommands[i].name) == 0)
+			return &subcommands[i];
+	return NULL;
+}
+
+/* Options */
+
+static bool
+set_socket(struct arguments *arguments, const char *value)
+{
+	arguments->socket = value;
+	return value[0] != '\0';
+}
+
+static bool
+set_json(struct arguments *arguments, const char *value)
+{
+	(void)value;
+	arguments->json = true;
+	return true;
+}
+
+static bool
+set_help(struct arguments *arguments, const char *value)
+{
+	(void)value;
+	arguments->help = true;
+	return true;
+}
+
+static bool
+set_client(struct arguments *arguments, const char *value)
+{
+	arguments->filter.has_client = true;
+	return prefix_parse(value, &arguments->filter.client);
+}
+
+static bool
+set_protocol(struct arguments *arguments, const char *value)
+{
+	arguments->filter.has_origin = true;
+	return origin_find(value, &arguments->filter.origin);
+}
+
+static bool
+set_transport(struct arguments *arguments, const char *value)
+{
+	arguments->filter.has_transport = true;
+	return transport_find(value, &arguments->filter.transport);
+}
+
+static const struct option_row {
+	const char *name;
+	const char *value; /* NULL: it takes none */
+	const char *help;
+	const char *expected;
+	unsigned of; /* subcommands */
+	bool (*set)(struct arguments *, const char *);
+} options[] = {
+    {"--client", "ADDRESS[/LENGTH]", "only leases of this host, or of hosts in this prefix",
+     "an address or a prefix without host bits", LIST, set_client},
+    {"--protocol", "ORIGIN", "only leases made by nat-pmp, pcp, upnp or static",
+     "nat-pmp, pcp, upnp or static", LIST, set_protocol},
+    {"--transport", "TRANSPORT", "only leases of tcp or udp", "tcp or udp", LIST, set_transport},
+    {"--json", NULL, "one JSON document instead of text", NULL, ASKING, set_json},
+    {"--socket", "PATH", "the daemon's control socket, if not " DEFAULT_SOCKET, "a path", ASKING,
+     set_socket},
+    {"--help", NULL, "how to use it", NULL, ASKING | HELP, set_help},
+};
+
+enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
+
+static const struct option_row *
+find_option(const char *name, size_t length)
+{
+	if (length == 2 && strncmp(name, "-h", 2) == 0)
+		return find_option("--help", 6);
+	for (int i = 0; i < OPTIONS; i++)
+		if (strlen(options[i].name) == length &&
+		    strncmp(name, options[i].name, length) == 0)
+			return &options[i];
+	return NULL;
+}
+
+static void
+print_usage(FILE *out)
+{
+	fputs("usage: portlease [--socket PATH] [--json] SUBCOMMAND ...\n", out);
+	for (int i = 0; i < SUBCOMMANDS; i++)
+		fprintf(out, "  %-8s %-13s %s\n", subcommands[i].name, subcommands[i].operands,
+			subcommands[i].help);
+	fputs("`portlease help SUBCOMMAND` says more; LEASE is an ID, tcp:PORT or udp:PORT "
+	      "(external port).\n",
+	      out);
+}
+
+static void
+print_subcommand(const struct subcommand *subcommand)
+{
+	unsigned bit = 1u << (subcommand - subcommands);
+
+	printf("usage: portlease %s", subcommand->name);
+	for (int i = 0; i < OPTIONS; i++)
+		if (options[i].of & bit)
+			printf(options[i].value ? " [%s %s]" : " [%s]", options[i].name,
+			       options[i].value);
+	printf("%s%s\n%s\n", subcommand->operands[0] ? " " : "", subcommand->operands,
+	       subcommand->help);
+	for (int i = 0; i < OPTIONS; i++)
+		if (options[i].of & bit)
+			printf("  %-11s %-16s %s\n", options[i].name,
+			       options[i].value ? options[i].value : "", options[i].help);
+}
+
+static int
+run_help(const struct arguments *arguments)
+{
+	const struct subcommand *subcommand;
+
+	if (arguments->operands == 0) {
+		print_usage(stdout);
+		return DONE;
+	}
+	subcommand = find_subcommand(arguments->operand[0]);
+	if (!subcommand) {
+		complain("no such subcommand: %s (see portlease help)", arguments->operand[0]);
+		return USAGE;
+	}
+	print_subcommand(subcommand);
+	return DONE;
+}
+
+/* Asking the daemon */
+
+/* One request on a connection of its own. */
+static int
+ask(const struct arguments *arguments, const struct question *question)
+{
+	struct session session;
+	int code = session_open(&session, arguments->socket);
+
+	if (code == DONE)
+		code = session_ask(&session, question, NULL);
+	session_close(&session);
+	return code;
+}
+
+/* For replies of at most one line beside the result: the last one counts. */
+static bool
+keep_reply(void *arg, const struct control_reply *reply)
+{
+	*(struct control_reply *)arg = *reply;
+	return true;
+}
+
+/* A reply without the line it must have comes from no daemon of ours. */
+static int
+check_line(const struct control_reply *reply, enum control_line line, int code)
+{
+	if (code == DONE && reply->line != line) {
+		complain("the daemon's answer lacks what was asked for");
+		return UNREACHABLE;
+	}
+	return code;
+}
+
+static int
+run_status(const struct arguments *arguments)
+{
+	struct control_reply reply = {.line = CONTROL_LINES};
+	struct question question = {{.command = CONTROL_STATUS}, "", keep_reply, &reply};
+	char text[CONTROL_LINE_MAX];
+	int code;
+
+	code = check_line(&reply, CONTROL_LINE_STATUS, ask(arguments, &question));
+	if (code != DONE)
+		return code;
+	if (!arguments->json)
+		print_status(&reply.status);
+	else if (control_status_json(&reply.status, text, sizeof(text)))
+		puts(text);
+	return code;
+}
+
+static int
+run_version(const struct arguments *arguments)
+{
+	struct control_reply reply = {.line = CONTROL_LINES};
+	struct question question = {{.command = CONTROL_VERSION}, "", keep_reply, &reply};
+	int code;
+
+	if (!arguments->json)
+		puts("portlease " PORTLEASE_VERSION);
+	code = check_line(&reply, CONTROL_LINE_VERSION, ask(arguments, &question));
+	if (code != DONE)
+		return code;
+	if (arguments->json)
+		printf("{\"portlease\":\"%s\",\"portleased\":\"%s\"}\n", PORTLEASE_VERSION,
+		       reply.version);
+	else
+		printf("portleased %s\n", reply.version);
+	return code;
+}
+
+/* A list is taken in whole before it is written: the daemon does not wait for a pager. */
+struct leases {
+	struct control_lease *item;
+	size_t count;
+	size_t room;
+};
+
+static bool
+keep_lease(void *arg, const struct control_reply *reply)
+{
+	struct leases *leases = arg;
+
+	if (reply->line != CONTROL_LINE_LEASE)
+		return true;
+	if (leases->count == leases->room) {
+		size_t room = leases->room ? 2 * leases->room : 64;
+		struct control_lease *item = reallocarray(leases->item, room, sizeof(*item));
+
+		if (!item) {
+			complain("out of memory");
+			return false;
+		}
+		leases->item = item;
+		leases->room = room;
+	}
+	leases->item[leases->count++] = reply->lease;
+	return true;
+}
+
+static void
+print_lease_json(const struct control_lease *lease)
+{
+	char text[CONTROL_LEASE_MAX];
+
+	if (control_lease_json(lease, text, sizeof(text)))
+		fputs(text, stdout);
+}
+
+static int
+run_list(const struct arguments *arguments)
+{
+	struct leases leases = {0};
+	struct question question = {
+	    {.command = CONTROL_LIST, .filter = arguments->filter}, "", keep_lease, &leases};
+	int code = ask(arguments, &question);
+
+	if (code == DONE && !arguments->json)
+		print_list(leases.item, leases.count);
+	if (code == DONE && arguments->json) {
+		fputs("{\"leases\":[", stdout);
+		for (size_t i = 0; i < leases.count; i++) {
+			fputs(i ? ",\n" : "\n", stdout);
+			print_lease_json(&leases.item[i]);
+		}
+		fputs("]}\n", stdout);
+	}
+	free(leases.item);
+	return code;
+}
+
+static int
+run_show(const struct arguments *arguments)
+{
+	struct control_reply reply = {.line = CONTROL_LINES};
+	struct question question = {
+	    {.command = CONTROL_SHOW}, arguments->operand[0], keep_reply, &reply};
+	int code;
+
+	control_target_parse(arguments->operand[0], &question.request.target);
+	code = check_line(&reply, CONTROL_LINE_LEASE, ask(arguments, &question));
+	if (code != DONE)
+		return code;
+	if (!arguments->json) {
+		print_lease(&reply.lease);
+	} else {
+		print_lease_json(&reply.lease);
+		putchar('\n');
+	}
+	return code;
+}
+
+/* All over one connection; what was done is told even if the daemon goes away in between. */
+static int
+run_remove(const struct arguments *arguments)
+{
+	struct control_reply reply;
+	struct session session;
+	int worst = session_open(&session, arguments->socket);
+
+	if (worst != DONE)
+		return worst;
+	if (arguments->json)
+		fputs("{\"results\":[", stdout);
+	for (size_t i = 0; i < arguments->operands; i++) {
+		const char *name = arguments->operand[i];
+		struct question question = {{.command = CONTROL_REMOVE}, name, keep_reply, &reply};
+		enum control_result result;
+		int code;
+
+		control_target_parse(name, &question.request.target);
+		code = session_ask(&session, &question, &result);
+		worst = code > worst ? code : worst;
+		if (code == UNREACHABLE)
+			break;
+		if (arguments->json)
+			printf("%s{\"lease\":\"%s\",\"result\":\"%s\"}", i ? "," : "", name,
+			       control_result_name(result));
+		else if (code == DONE)
+			printf("removed %s\n", name);
+	}
+	if (arguments->json)
+		fputs("]}\n", stdout);
+	session_close(&session);
+	return worst;
+}
+
+/* Command line */
+
+/* Takes the option at argv[*at], and its value.  False: said why. */
+static bool
+take_option(struct arguments *arguments, unsigned *used, char **argv, int *at)
+{
+	const char *word = argv[*at], *equals = strchr(word, '='),
+		   *value = equals ? equals + 1 : NULL;
+	size_t length = equals ? (size_t)(equals - word) : strlen(word);
+	const struct option_row *option = find_option(word, length);
+
+	if (!option) {
+		complain("no such option: %.*s (see portlease help)", (int)length, word);
+		return false;
+	}
+	if (option->value && !value && argv[*at + 1])
+		value = argv[++*at];
+	if (!option->value != !value) {
+		complain(option->value ? "%s needs a value: %s" : "%s takes no value", option->name,
+			 option->expected);
+		return false;
+	}
+	if (!option->set(arguments, value)) {
+		complain("%s: \"%s\" is not %s", option->name, value, option->expected);
+		return false;
+	}
+	*used |= 1u << (option - options);
+	return true;
+}
+
+/* Is all that was given right for this subcommand?  False: said why. */
+static bool
+fits(const struct subcommand *subcommand, const struct arguments *arguments, unsigned used)
+{
+	struct control_target target;
+
+	for (int i = 0; i < OPTIONS; i++)
+		if ((used & 1u << i) && !(options[i].of & 1u << (subcommand - subcommands))) {
+			complain("%s is not an option of %s", options[i].name, subcommand->name);
+			return false;
+		}
+	if (arguments->operands < subcommand->min || arguments->operands > subcommand->max) {
+		complain("%s: %s (see portlease help %s)", subcommand->name,
+			 arguments->operands < subcommand->min ? "which lease?"
+							       : "too many arguments",
+			 subcommand->name);
+		return false;
+	}
+	if (subcommand->run != run_show && subcommand->run != run_remove)
+		return true;
+	for (size_t i = 0; i < arguments->operands; i++)
+		if (!control_target_parse(arguments->operand[i], &target)) {
+			complain("\"%s\" is not an ID, tcp:PORT or udp:PORT",
+				 arguments->operand[i]);
+			return false;
+		}
+	return true;
+}
+
+static int
+run(const struct arguments *arguments, const struct subcommand *subcommand)
+{
+	int code = subcommand->run(arguments);
+
+	if (fflush(stdout) == EOF || ferror(stdout)) {
+		complain("cannot write: %s", strerror(errno));
+		return code > REFUSED ? code : REFUSED;
+	}
+	return code;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct arguments arguments = {.socket = DEFAULT_SOCKET, .operand = argv};
+	const struct subcommand *subcommand;
+	unsigned used = 0;
+	bool options_end = false;
+	size_t words = 0; /* the subcommand and its operands, moved to the front of argv */
+
+	setlocale(LC_CTYPE, "");
+	for (int at = 1; at < argc; at++) {
+		if (!options_end && strcmp(argv[at], "--") == 0)
+			options_end = true;
+		else if (options_end || argv[at][0] != '-')
+			argv[words++] = argv[at];
+		else if (!take_option(&arguments, &used, argv, &at))
+			return USAGE;
+	}
+	if (words == 0) {
+		print_usage(arguments.help ? stdout : stderr);
+		return arguments.help ? DONE : USAGE;
+	}
+	subcommand = find_subcommand(argv[0]);
+	if (!subcommand) {
+		complain("no such subcommand: %s (see portlease help)", argv[0]);
+		return USAGE;
+	}
+	if (arguments.help) {
+		print_subcommand(subcommand);
+		return DONE;
+	}
+	arguments.operand = argv + 1;
+	arguments.operands = words - 1;
+	return fits(subcommand, &arguments, used) ? run(&arguments, subcommand) : USAGE;
+}
