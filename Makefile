@@ -70,6 +70,7 @@ $(BUILD)/lib$(1).a: $(call objects,$(FOLDER_$(1)))
 	$(Q)rm -f $$@ && ar rcs $$@ $$^
 endef
 $(foreach a,$(ARCHIVES),$(eval $(call archive,$(a))))
+$(BUILD)/libfakes.a: $(BUILD)/backend/fault.o
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$@)
