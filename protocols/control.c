@@ -37,6 +37,7 @@ static const struct counter_row {
     {"removed", offsetof(struct control_counters, removed)},
     {"kernel_transactions", offsetof(struct control_counters, kernel_transactions)},
     {"kernel_aborts", offsetof(struct control_counters, kernel_aborts)},
+    {"kernel_refusals", offsetof(struct control_counters, kernel_refusals)},
     {"table_restores", offsetof(struct control_counters, table_restores)},
     {"address_changes", offsetof(struct control_counters, address_changes)},
 };

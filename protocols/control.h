@@ -91,7 +91,8 @@ struct control_counters {
 	uint64_t requests[ORIGINS];
 	uint64_t results[MAP_RESULTS];
 	uint64_t granted, renewed, deleted, expired, removed;
-	uint64_t kernel_transactions, kernel_aborts, table_restores, address_changes;
+	uint64_t kernel_transactions, kernel_aborts, kernel_refusals, table_restores,
+	    address_changes;
 };
 
 struct control_status {

@@ -317,12 +317,12 @@ run_list(const struct arguments *arguments)
 	if (code == DONE && !arguments->json)
 		print_list(leases.item, leases.count);
 	if (code == DONE && arguments->json) {
-		fputs("{\"leases\":[", stdout);
+		fputs("[", stdout);
 		for (size_t i = 0; i < leases.count; i++) {
 			fputs(i ? ",\n" : "\n", stdout);
 			print_lease_json(&leases.item[i]);
 		}
-		fputs("]}\n", stdout);
+		fputs("]\n", stdout);
 	}
 	free(leases.item);
 	return code;
@@ -360,7 +360,7 @@ run_remove(const struct arguments *arguments)
 	if (worst != DONE)
 		return worst;
 	if (arguments->json)
-		fputs("{\"results\":[", stdout);
+		fputs("[", stdout);
 	for (size_t i = 0; i < arguments->operands; i++) {
 		const char *name = arguments->operand[i];
 		struct question question = {{.command = CONTROL_REMOVE}, name, keep_reply, &reply};
@@ -379,7 +379,7 @@ run_remove(const struct arguments *arguments)
 			printf("removed %s\n", name);
 	}
 	if (arguments->json)
-		fputs("]}\n", stdout);
+		fputs("]\n", stdout);
 	session_close(&session);
 	return worst;
 }

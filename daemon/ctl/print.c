@@ -273,9 +273,9 @@ print_counters(const struct control_counters *c)
 	printf("history     %" PRIu64 " granted, %" PRIu64 " renewed, %" PRIu64 " deleted, %" PRIu64
 	       " expired, %" PRIu64 " removed\n",
 	       c->granted, c->renewed, c->deleted, c->expired, c->removed);
-	printf("kernel      %" PRIu64 " transactions, %" PRIu64 " aborted, table restored %" PRIu64
-	       " times\n",
-	       c->kernel_transactions, c->kernel_aborts, c->table_restores);
+	printf("kernel      %" PRIu64 " transactions, %" PRIu64 " failed, %" PRIu64
+	       " mappings refused, table restored %" PRIu64 " times\n",
+	       c->kernel_transactions, c->kernel_aborts, c->kernel_refusals, c->table_restores);
 	printf("addresses   %" PRIu64 " changes\n", c->address_changes);
 }
 

@@ -5,6 +5,7 @@
  * anybody else.
  */
 #include "control.h"
+#include "../core/decision.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -23,7 +24,7 @@ enum {
 	CLIENTS_MAX = 16,
 	READERS_MAX = 12, /* the rest is kept for those who may change */
 	BACKLOG = 16,
-	PATIENCE = 10,	    /* seconds for a whole request, and for a reader to take something */
+	PATIENCE = 10000,   /* milliseconds, unless the options say otherwise */
 	LEASES_A_TURN = 64, /* sent, each with its question to the kernel */
 	EXAMINED_A_TURN = 1000,
 	RESULT_ROOM = 1024, /* for the line that ends a reply: its message may be all escapes */
@@ -490,18 +491,33 @@ next_request(struct client *client)
 }
 
 static void
-await_request(struct client *client, monotime now)
+await(struct event *event, monotime span)
 {
-	monotime left = client->deadline > now ? client->deadline - now : 0;
-	struct timeval patience = {left / 1000, left % 1000 * 1000};
+	event_add(event, &(struct timeval){span / 1000, span % 1000 * 1000});
+}
 
-	event_add(client->readable, &patience);
+/* The rest of the present request. */
+static void
+await_request(struct client *client)
+{
+	monotime left = client->deadline - client->control->options.now();
+
+	await(client->readable, left > 0 ? left : 0);
+}
+
+static void
+await_new_request(struct client *client)
+{
+	const struct control_options *options = &client->control->options;
+
+	client->deadline = options->now() + options->patience;
+	await_request(client);
 }
 
 static void
 await_reader(struct client *client)
 {
-	event_add(client->writable, &(struct timeval){PATIENCE, 0});
+	await(client->writable, client->control->options.patience);
 }
 
 static void
@@ -525,7 +541,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	if (next_request(client))
 		await_reader(client);
 	else
-		await_request(client, client->control->options.now());
+		await_request(client);
 }
 
 static void
@@ -558,8 +574,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	} else if (next_request(client)) {
 		await_reader(client);
 	} else {
-		client->deadline = client->control->options.now() + PATIENCE * MONOTIME_SECOND;
-		await_request(client, client->deadline - PATIENCE * MONOTIME_SECOND);
+		await_new_request(client);
 	}
 }
 
@@ -591,7 +606,6 @@ admit(struct control *control, int fd)
 {
 	struct client *client = calloc(1, sizeof(*client));
 	struct client **place;
-	monotime now = control->options.now();
 
 	if (!client) {
 		close(fd);
@@ -612,8 +626,7 @@ admit(struct control *control, int fd)
 		drop(client);
 		return;
 	}
-	client->deadline = now + PATIENCE * MONOTIME_SECOND;
-	await_request(client, now);
+	await_new_request(client);
 }
 
 static void
@@ -652,6 +665,8 @@ control_new(const struct control_options *options)
 		return NULL;
 	}
 	control->options = *options;
+	if (!control->options.patience)
+		control->options.patience = PATIENCE;
 	control->listener =
 	    event_new(options->base, options->fd, EV_READ | EV_PERSIST, on_connection, control);
 	control->resume = event_new(options->base, -1, 0, on_resume, control);
