@@ -97,7 +97,7 @@ class Host:
 
     def start(self, *argv, **options):
         with self.inside():
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, **options)
+            child = subprocess.Popen(argv, **{"stdin": subprocess.DEVNULL, **options})
         self.children.append(child)
         return child
 
@@ -324,7 +324,7 @@ class Daemon:
         self.config = os.path.join(lab.folder, self.name + ".conf")
         self.socket = os.path.join(lab.folder, self.name + ".sock")
         self.log_path = os.path.join(lab.folder, self.name + ".log")
-        text = f'state-directory = "{lab.folder}"\ncontrol-socket = "{self.socket}"\nuser = nobody\n{extra}\n'
+        text = f'state-directory = "{lab.folder}/{self.name}.state"\ncontrol-socket = "{self.socket}"\nuser = nobody\n{extra}\n'
         text += "".join(f'lan "{name}" {{}}\n' for name in lan) + f'wan "wan0" {{\n{wan}\n}}\n'
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(text)
@@ -355,8 +355,8 @@ class Daemon:
     def logged(self, pattern, seconds=5.0):
         return wait_for(lambda: re.search(pattern, self.log()), seconds, f"log line {pattern} in:\n{self.log()}")
 
-    def cli(self, *arguments, check=True):
-        return self.lab.gw.run(self.build + "/portlease", "--socket", self.socket, *arguments, check=check)
+    def cli(self, subcommand, *arguments, check=True):
+        return self.lab.gw.run(self.build + "/portlease", subcommand, "--socket", self.socket, *arguments, check=check)
 
     def leases(self, *filters):
         """`portlease list`, as dicts."""
