@@ -18,6 +18,9 @@ void listeners_close(struct listeners *); /* NULL is allowed */
  */
 bool listeners_busy(struct listeners *, enum transport, const struct endpoint *, unsigned wan_index);
 
+/* The kernel's net.ipv4.ip_local_port_range, or its default: ports of the gateway's own outbound sockets. */
+struct port_range listeners_ephemeral(void);
+
 /* From here on by trial bind, as where the kernel lacks the query. */
 void listeners_trial_bind(struct listeners *);
 

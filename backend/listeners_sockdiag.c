@@ -8,10 +8,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -172,4 +174,19 @@ listeners_busy(struct listeners *l, enum transport transport, const struct endpo
 	if (transport == TRANSPORT_TCP ? l->exact_tcp : l->exact_udp)
 		return busy_by_query(l, transport, e, wan_index);
 	return busy_by_bind(transport, e);
+}
+
+struct port_range
+listeners_ephemeral(void)
+{
+	struct port_range range = {32768, 60999};
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	uint16_t first, last;
+
+	if (!file)
+		return range;
+	if (fscanf(file, "%" SCNu16 " %" SCNu16, &first, &last) == 2)
+		range = (struct port_range){first, last};
+	fclose(file);
+	return range;
 }

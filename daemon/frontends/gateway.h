@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Keeps the engine, the LAN sockets and the clients in step with the gateway's interfaces and with
+ * the kernel's table, and wakes the engine when something is due.
+ */
+#ifndef PORTLEASE_GATEWAY_H
+#define PORTLEASE_GATEWAY_H
+
+#include "control.h"
+#include "../core/topology.h"
+
+struct gateway;
+
+struct gateway_options {
+	struct event_base *base;
+	struct engine *engine; /* borrowed, as all here */
+	const struct config *config;
+	struct network *network; /* of the interfaces topology_read() expects */
+	struct firewall *firewall;
+};
+
+/* Opens the LAN sockets and makes the kernel's table.  NULL: *why says what failed; the kernel has
+ * no table then. */
+struct gateway *gateway_new(const struct gateway_options *, char *why, size_t why_size);
+void gateway_free(struct gateway *); /* leaves the table; NULL is allowed */
+
+/* Something went through the engine: do what is due, wake up when the next thing is. */
+void gateway_changed(void *gateway);
+const struct topology *gateway_topology(const struct gateway *);
+/* For the control socket. */
+bool gateway_interface(void *gateway, size_t number, struct control_interface *out);
+
+#endif
