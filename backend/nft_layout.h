@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the table consists of: its sets, chains and rules, as rows of data, and the messages that
+ * make and change them. conf/ruleset.nft shows the same table as text.  Pure: bytes into the
+ * caller's buffer.
+ */
+#ifndef PORTLEASE_NFT_LAYOUT_H
+#define PORTLEASE_NFT_LAYOUT_H
+
+#include "firewall.h"
+#include "nft_message.h"
+
+/* Bits of the conntrack mark. */
+#define NFT_MARK_OURS 0x40000000u /* bound by our maps */
+
+enum {
+	NFT_RULES_MAX = 64,	      /* the layout has no more rules */
+	NFT_LAYOUT_SIZE = 64 * 1024,  /* nor are its messages longer, whatever the network */
+	NFT_SEQUENCE_TABLE = 1 << 16, /* sequence numbers of the messages below */
+	NFT_SEQUENCE_RULE = NFT_SEQUENCE_TABLE + 1, /* + number of the rule */
+};
+
+/* The whole table, in place of any old one.  The table's and the rules' messages are echoed by the
+ * kernel. */
+void nft_layout_create(struct nft_batch *, const struct firewall_options *,
+		       const struct firewall_network *);
+void nft_layout_destroy(struct nft_batch *);
+
+/* What differs between two networks; nothing if nothing does. */
+void nft_layout_change(struct nft_batch *, const struct firewall_options *,
+		       const struct firewall_network *from, const struct firewall_network *to);
+
+/* Ask for the table, and for all its rules. */
+void nft_layout_ask_table(struct nft_batch *);
+void nft_layout_ask_rules(struct nft_batch *);
+
+/* Is there a rule of this number (from 0 up to NFT_RULES_MAX) in the table of this network? */
+bool nft_layout_has_rule(size_t number, const struct firewall_options *,
+			 const struct firewall_network *);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Netlink messages of nftables for our table: elements, and one mapping as elements.  Pure: bytes
+ * into the caller's buffer and back; no socket, no allocation.
+ */
+#ifndef PORTLEASE_NFT_MESSAGE_H
+#define PORTLEASE_NFT_MESSAGE_H
+
+#include <linux/netlink.h>
+
+#include "firewall.h"
+
+#define NFT_TABLE	  "portlease"
+#define NFT_TYPE(message) ((uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | (message)))
+
+enum {
+	NFT_MESSAGE_MAX = 4096, /* no single message of ours is longer */
+	NFT_CHANGE_MAX = 448,	/* nor all messages of one mapping */
+};
+
+/* Messages back to back.  It latches: after the first that did not fit nothing is added, and .full
+ * says so. */
+struct nft_batch {
+	uint8_t *bytes;
+	size_t size;
+	size_t used;
+	bool full;
+};
+
+/*
+ * Starts a message of nftables (NFT_MSG_*) at the end of the batch, with room for NFT_MESSAGE_MAX;
+ * NULL: full.  The sequence number comes back in the kernel's errors and echoes.
+ */
+struct nlmsghdr *nft_message_open(struct nft_batch *, uint16_t message, uint16_t flags,
+				  uint32_t sequence);
+void nft_message_close(struct nft_batch *, const struct nlmsghdr *);
+
+struct nft_element {
+	const void *key;
+	uint16_t key_size;
+	uint16_t data_size;
+	const void *data;    /* NULL = none */
+	const char *go_to;   /* the chain, in a map of verdicts; NULL = none */
+	bool interval_end;   /* the first key past an interval */
+	uint64_t timeout;    /* milliseconds; 0 = never */
+	const char *comment; /* NULL = none; cut and cleaned to what `nft` can read back */
+};
+
+struct nft_set_change {
+	uint16_t message; /* NFT_MSG_NEWSETELEM, _DELSETELEM or _GETSETELEM */
+	uint16_t flags;	  /* NLM_F_*, NLM_F_REQUEST is added */
+	const char *set;
+	uint32_t set_id; /* of an anonymous set made in the same transaction; 0 = none */
+	uint32_t sequence;
+};
+
+/* One message for these elements; with none of them in a DELSETELEM: all that the set has. */
+void nft_put_elements(struct nft_batch *, const struct nft_set_change *, const struct nft_element *,
+		      size_t count);
+
+/* The messages of one change; all bear the same sequence number.  A removal's echo holds the last
+ * count. */
+void nft_put_mapping(struct nft_batch *, enum firewall_change, const struct mapping *,
+		     uint32_t sequence);
+
+/* Asks for one mapping's element in fwd4. */
+void nft_put_query(struct nft_batch *, enum transport, uint16_t external_port, uint32_t sequence);
+
+/* What the counter of the first element in a NEWSETELEM or DELSETELEM message says; 0 if it has
+ * none. */
+uint64_t nft_get_count(const struct nlmsghdr *);
+
+#endif
