@@ -49,9 +49,13 @@ set_of(const struct rate_limit *r, const struct address *client)
 	uint64_t half[2], hash = r->seed;
 
 	memcpy(half, client->bytes, sizeof(half));
+	/* Every bit of the address reaches every bit of the hash: neighbours differ in one octet.
+	 */
 	for (int i = 0; i < 2; i++) {
-		hash = (hash ^ half[i]) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 32;
+		hash ^= half[i];
+		hash = (hash ^ hash >> 33) * UINT64_C(0xff51afd7ed558ccd);
+		hash = (hash ^ hash >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+		hash ^= hash >> 33;
 	}
 	return (unsigned)(hash % SETS);
 }
