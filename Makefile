@@ -39,7 +39,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
-each = $(Q)for t in $(1); do echo "== $$t"; $(2) $$t || exit 1; done
+each = $(Q)status=0; for t in $(1); do echo "== $$t"; $(2) $$t || status=1; done; exit $$status
 
 # One archive a folder; what links which archive is the architecture.
 libs = $(foreach l,$(1),$(BUILD)/lib$(l).a)
@@ -148,7 +148,7 @@ fuzz: ## fuzz each decoder for FUZZ_SECONDS
 .PHONY: run-fuzzers
 run-fuzzers: $(FUZZERS)
 	$(Q)for f in $^; do name=$${f##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; echo "== $$f"; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
+		$$f -max_total_time=$(FUZZ_SECONDS) -max_len=1200 -print_final_stats=1 -verbosity=0 $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
 
 MAN8 = $(wildcard daemon/*.8 daemon/ctl/*.8)
 MAN5 = $(wildcard conf/*.5)
