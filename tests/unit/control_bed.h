@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A daemon made of the real engine and control socket over the fake kernel, for tests of what is
+ * asked over the socket. */
+#ifndef PORTLEASE_TESTS_CONTROL_BED_H
+#define PORTLEASE_TESTS_CONTROL_BED_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../fakes/fake_firewall.h"
+#include "../../daemon/base/clock.h"
+#include "../../daemon/core/policy.h"
+#include "../../daemon/frontends/control.h"
+
+struct bed {
+	struct event_base *base;
+	struct firewall *firewall;
+	struct policy *policy;
+	struct engine *engine;
+	struct config config;
+	struct control *control;
+	char folder[32];
+	char path[64];
+	monotime started;
+	unsigned changed;
+	struct map_reply reply; /* to the last bed_map() */
+};
+
+/* The clock stands still at this time, unless it is 0. */
+static monotime bed_frozen;
+
+static inline monotime
+bed_now(void)
+{
+	return bed_frozen ? bed_frozen : clock_now();
+}
+
+static inline uint32_t
+bed_random(void *arg)
+{
+	static uint32_t state = 1;
+
+	(void)arg;
+	return state = state * 1664525 + 1013904223;
+}
+
+static inline bool
+bed_listening(void *arg, enum transport transport, uint16_t port)
+{
+	(void)arg;
+	(void)transport;
+	(void)port;
+	return false;
+}
+
+static inline void
+bed_changed(void *arg)
+{
+	((struct bed *)arg)->changed++;
+}
+
+static inline struct address
+bed_address(const char *text)
+{
+	struct address address;
+
+	assert_true(address_parse(text, &address));
+	return address;
+}
+
+/* A WAN, a LAN that is served, and one that waits. */
+static inline bool
+bed_interface(void *arg, size_t number, struct control_interface *out)
+{
+	static const char *const names[] = {"wan0", "br-lan", "br-guest"};
+
+	(void)arg;
+	if (number >= sizeof(names) / sizeof(names[0]))
+		return false;
+	snprintf(out->name, sizeof(out->name), "%s", names[number]);
+	if (number == 2)
+		return true;
+	out->index = 2 + (unsigned)number;
+	out->up = out->served = true;
+	out->addresses = 1;
+	out->address[0] =
+	    (struct prefix){bed_address(number ? "192.168.1.1" : "203.0.113.5"), 96 + 24};
+	return true;
+}
+
+static inline void
+bed_answer(void *who, uint32_t slot, const struct map_request *request,
+	   const struct map_reply *reply)
+{
+	(void)slot;
+	(void)request;
+	((struct bed *)who)->reply = *reply;
+}
+
+struct bed_wish {
+	enum origin origin;
+	enum transport transport;
+	const char *client;
+	uint16_t port;
+	uint32_t lifetime;
+	const char *description;
+};
+
+/* A client's mapping; the external port it got. */
+static inline uint16_t
+bed_map(struct bed *bed, const struct bed_wish *wish)
+{
+	struct map_request request = {
+	    .kind = REQUEST_MAP,
+	    .origin = wish->origin,
+	    .transport = wish->transport,
+	    .client = bed_address(wish->client),
+	    .internal = {bed_address(wish->client), wish->port},
+	    .lifetime = wish->lifetime,
+	    .lifetime_max = UINT32_MAX,
+	    .has_nonce = wish->origin == ORIGIN_PCP,
+	    .nonce = {"secret-nonce"},
+	    .asker = {bed_answer, bed, 0},
+	};
+
+	snprintf(request.description, sizeof(request.description), "%s",
+		 wish->description ? wish->description : "");
+	engine_submit(bed->engine, &request, bed_now());
+	engine_flush(bed->engine, bed_now());
+	assert_int_equal(bed->reply.result, MAP_OK);
+	return bed->reply.external.port;
+}
+
+/* Without root the socket cannot get its owner: made plainly then. */
+static inline int
+bed_bind(struct bed *bed)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char why[160] = "";
+	int fd;
+
+	if (geteuid() == 0) {
+		fd = control_bind(&bed->config, why, sizeof(why));
+		if (fd < 0)
+			fail_msg("%s", why);
+		return fd;
+	}
+	strcpy(address.sun_path, bed->path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_return_code(bind(fd, (struct sockaddr *)&address, sizeof(address)), errno);
+	assert_return_code(listen(fd, 16), errno);
+	return fd;
+}
+
+/* group: whose members may change; the tester's own, so that without root he may too. */
+static inline void
+bed_open(struct bed *bed, bool readable, gid_t group, unsigned patience)
+{
+	struct firewall_network network = {
+	    .wan = "wan0", .wan_addresses = 1, .wan_address = {bed_address("203.0.113.5")}};
+	struct engine_options options = {
+	    .max_mappings_per_client = 65536,
+	    .ports = {.random_ports = {1024, 65535},
+		      .ephemeral = {32768, 60999},
+		      .random = bed_random,
+		      .listening = bed_listening},
+	};
+	struct fault fault;
+
+	memset(bed, 0, sizeof(*bed));
+	strcpy(bed->folder, "/tmp/portlease-control-XXXXXX");
+	assert_non_null(mkdtemp(bed->folder));
+	chmod(bed->folder, 0755);
+	snprintf(bed->path, sizeof(bed->path), "%s/control", bed->folder);
+	bed->config = (struct config){
+	    .control_socket = bed->path, .control_readable = readable, .nat_pmp = true, .rules = 2};
+	bed->base = event_base_new();
+	assert_int_equal(firewall_open(&bed->firewall, &(struct firewall_options){true}, &fault),
+			 0);
+	options.firewall = bed->firewall;
+	options.policy = bed->policy = policy_new(NULL, 0);
+	bed->started = bed_now();
+	bed->engine = engine_new(&options, bed->started);
+	assert_int_equal(engine_set_network(bed->engine, &network, &network.wan_address[0],
+					    bed->started, &fault),
+			 0);
+	bed->control = control_new(&(struct control_options){
+	    .base = bed->base,
+	    .engine = bed->engine,
+	    .config = &bed->config,
+	    .fd = bed_bind(bed),
+	    .group = group,
+	    .started = bed->started,
+	    .now = bed_now,
+	    .changed = bed_changed,
+	    .interface = bed_interface,
+	    .arg = bed,
+	    .patience = patience,
+	});
+	assert_non_null(bed->control);
+}
+
+static inline void
+bed_close(struct bed *bed)
+{
+	control_free(bed->control);
+	engine_free(bed->engine);
+	policy_free(bed->policy);
+	firewall_close(bed->firewall);
+	event_base_free(bed->base);
+	unlink(bed->path);
+	rmdir(bed->folder);
+}
+
+/* One turn of the daemon's event loop. */
+static inline void
+bed_turn(struct bed *bed)
+{
+	event_base_loop(bed->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+static inline int
+bed_connect(const struct bed *bed)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, bed->path);
+	assert_return_code(connect(fd, (struct sockaddr *)&address, sizeof(address)), errno);
+	return fd;
+}
+
+#endif
