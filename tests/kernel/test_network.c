@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Links and addresses as the kernel tells them.  Runs in a network namespace of its own. */
+#include "../../backend/network.h"
+
+#include <net/if.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const char *const names[] = {"wan0", "br-lan"};
+static struct network *network;
+
+/* Runs commands of ip(8), separated by ";". */
+static void
+ip(const char *commands)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), "printf '%%s' '%s' | tr ';' '\n' | ip -batch -", commands);
+	if (system(line) != 0)
+		fail_msg("ip %s", commands);
+}
+
+/* Dispatches until nothing more comes; did anything change? */
+static bool
+changed(void)
+{
+	struct pollfd p = {.fd = network_fd(network), .events = POLLIN};
+	struct fault fault;
+	bool any = false;
+
+	for (int i = 0; i < 100 && poll(&p, 1, 100) > 0; i++) {
+		int result = network_dispatch(network, &fault);
+
+		if (result < 0)
+			fail_msg("%s", fault.text);
+		any |= result == 1;
+	}
+	return any;
+}
+
+static void
+assert_address(size_t interface, size_t number, const char *own, const char *on_link,
+	       bool secondary)
+{
+	const struct network_interface *i = network_interface(network, interface);
+	char text[PREFIX_TEXT_SIZE];
+
+	assert_true(number < i->addresses);
+	assert_string_equal(address_print(&i->address[number].address, text), own);
+	assert_string_equal(prefix_print(&i->address[number].prefix, text), on_link);
+	assert_int_equal(i->address[number].secondary, secondary);
+}
+
+static int
+setup(void **state)
+{
+	struct fault fault;
+
+	(void)state;
+	ip("link add wan0 type veth peer name far0;link set far0 up;link set wan0 up;"
+	   "address add 203.0.113.5/24 dev wan0");
+	return network_open(&network, names, 2, &fault);
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	network_close(network);
+	network = NULL;
+	/* Of either name; the pair goes with its end. */
+	return system("for i in wan0 far0 br-lan other; do ip link del $i 2>/dev/null; done; true");
+}
+
+static void
+reads_what_is_there(void **state)
+{
+	const struct network_interface *wan = network_interface(network, 0);
+
+	(void)state;
+	assert_string_equal(wan->name, "wan0");
+	assert_int_equal(wan->index, if_nametoindex("wan0"));
+	assert_true(wan->up);
+	assert_int_equal(wan->addresses, 1);
+	assert_address(0, 0, "203.0.113.5", "203.0.113.0/24", false);
+	assert_int_equal(network_interface(network, 1)->index, 0);
+	assert_int_equal(network_interface(network, 1)->addresses, 0);
+	assert_null(network_interface(network, 2));
+	assert_false(changed());
+}
+
+static void
+tells_addresses_that_come_and_go(void **state)
+{
+	(void)state;
+	ip("address add 203.0.113.6/24 dev wan0;address add 198.51.100.9/30 dev wan0");
+	assert_true(changed());
+	assert_int_equal(network_interface(network, 0)->addresses, 3);
+	assert_address(0, 0, "203.0.113.5", "203.0.113.0/24", false);
+	assert_address(0, 1, "198.51.100.9", "198.51.100.8/30", false);
+	assert_address(0, 2, "203.0.113.6", "203.0.113.0/24", true);
+	ip("address del 203.0.113.6/24 dev wan0;address del 203.0.113.5/24 dev wan0");
+	assert_true(changed());
+	assert_int_equal(network_interface(network, 0)->addresses, 1);
+	assert_address(0, 0, "198.51.100.9", "198.51.100.8/30", false);
+}
+
+static void
+tells_a_promoted_secondary(void **state)
+{
+	(void)state;
+	assert_int_equal(system("echo 1 > /proc/sys/net/ipv4/conf/wan0/promote_secondaries"), 0);
+	ip("address add 203.0.113.6/24 dev wan0");
+	assert_true(changed());
+	ip("address del 203.0.113.5/24 dev wan0");
+	assert_true(changed());
+	assert_int_equal(network_interface(network, 0)->addresses, 1);
+	assert_address(0, 0, "203.0.113.6", "203.0.113.0/24", false);
+}
+
+static void
+the_peer_of_a_link_is_not_ours(void **state)
+{
+	(void)state;
+	ip("address add 10.1.1.1 peer 10.2.2.2/32 dev wan0");
+	assert_true(changed());
+	assert_address(0, 1, "10.1.1.1", "10.2.2.2/32", false);
+}
+
+static void
+tells_links_that_go_down_and_up(void **state)
+{
+	(void)state;
+	ip("link set far0 down");
+	assert_true(changed());
+	assert_false(network_interface(network, 0)->up);
+	assert_int_equal(network_interface(network, 0)->addresses, 1);
+	ip("link set far0 up");
+	assert_true(changed());
+	assert_true(network_interface(network, 0)->up);
+}
+
+static void
+an_interface_appears_and_is_made_anew(void **state)
+{
+	unsigned first;
+
+	(void)state;
+	ip("link add br-lan type bridge;address add 192.168.1.1/24 dev br-lan");
+	assert_true(changed());
+	first = network_interface(network, 1)->index;
+	assert_int_equal(first, if_nametoindex("br-lan"));
+	assert_address(1, 0, "192.168.1.1", "192.168.1.0/24", false);
+	/* Both before the next look: only the index tells. */
+	ip("link del br-lan;link add br-lan type bridge;address add 192.168.1.1/24 dev br-lan");
+	assert_true(changed());
+	assert_int_equal(network_interface(network, 1)->index, if_nametoindex("br-lan"));
+	assert_int_not_equal(network_interface(network, 1)->index, first);
+	ip("link del br-lan");
+	assert_true(changed());
+	assert_int_equal(network_interface(network, 1)->index, 0);
+	assert_int_equal(network_interface(network, 1)->addresses, 0);
+}
+
+static void
+follows_the_name_when_renamed(void **state)
+{
+	(void)state;
+	ip("link set wan0 down;link set wan0 name other");
+	assert_true(changed());
+	assert_int_equal(network_interface(network, 0)->index, 0);
+	ip("address add 203.0.113.9/24 dev other");
+	assert_false(changed());
+	ip("link set other name wan0");
+	assert_true(changed());
+	assert_int_equal(network_interface(network, 0)->index, if_nametoindex("wan0"));
+	assert_int_equal(network_interface(network, 0)->addresses, 2);
+}
+
+static void
+others_are_none_of_our_business(void **state)
+{
+	(void)state;
+	ip("link add other type bridge;address add 10.9.9.9/24 dev other;link set other up;"
+	   "link del other");
+	assert_false(changed());
+	/* Said once more, with nothing new in it. */
+	ip("address replace 203.0.113.5/24 dev wan0");
+	assert_false(changed());
+	ip("address add 203.0.113.6/24 dev wan0");
+	assert_true(changed());
+}
+
+static void
+keeps_sixteen_addresses(void **state)
+{
+	char command[64];
+
+	(void)state;
+	for (int i = 1; i <= 20; i++) {
+		snprintf(command, sizeof(command), "address add 10.0.%d.1/24 dev wan0", i);
+		ip(command);
+	}
+	assert_true(changed());
+	assert_int_equal(network_interface(network, 0)->addresses, NETWORK_ADDRESSES);
+	assert_address(0, 15, "10.0.15.1", "10.0.15.0/24", false);
+}
+
+/* More events than the socket holds: one is about us, and it is among the lost. */
+static void
+reads_everything_again_after_an_overrun(void **state)
+{
+	FILE *batch = popen("ip -batch - >/dev/null", "w");
+
+	(void)state;
+	assert_non_null(batch);
+	fputs("link add other type bridge\n", batch);
+	for (int i = 0; i < 8000; i++)
+		fprintf(batch, "link set other mtu %d\n", 1000 + i % 2);
+	fputs("address add 198.51.100.9/24 dev wan0\n", batch);
+	assert_int_equal(pclose(batch), 0);
+	assert_true(changed());
+	assert_address(0, 1, "198.51.100.9", "198.51.100.0/24", false);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(reads_what_is_there, setup, teardown),
+	    cmocka_unit_test_setup_teardown(tells_addresses_that_come_and_go, setup, teardown),
+	    cmocka_unit_test_setup_teardown(tells_a_promoted_secondary, setup, teardown),
+	    cmocka_unit_test_setup_teardown(the_peer_of_a_link_is_not_ours, setup, teardown),
+	    cmocka_unit_test_setup_teardown(tells_links_that_go_down_and_up, setup, teardown),
+	    cmocka_unit_test_setup_teardown(an_interface_appears_and_is_made_anew, setup, teardown),
+	    cmocka_unit_test_setup_teardown(follows_the_name_when_renamed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(others_are_none_of_our_business, setup, teardown),
+	    cmocka_unit_test_setup_teardown(keeps_sixteen_addresses, setup, teardown),
+	    cmocka_unit_test_setup_teardown(reads_everything_again_after_an_overrun, setup,
+					    teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
