@@ -7,8 +7,7 @@
 enum {
 	VERSION = 0,
 	RESPONSE = 0x80, /* top bit of the opcode */
-	BAD_VERSION_SIZE = 8,
-	ECHO_SIZE = 4, /* of a request that has room for a result code */
+	ECHO_SIZE = 4,	 /* of a request that has room for a result code */
 };
 
 enum { OPCODE_ADDRESS, OPCODE_MAP_UDP, OPCODE_MAP_TCP, OPCODES };
@@ -54,7 +53,7 @@ reject(struct map_reply *reply, enum map_result result)
 static enum decode_result
 decode_map(struct wire_reader *in, struct map_request *request, struct map_reply *reply)
 {
-	wire_u16(in); /* reserved, "ignored on reception" */
+	wire_u16(in); /* reserved */
 	request->internal.port = wire_u16(in);
 	request->external_port = wire_u16(in);
 	request->lifetime = wire_u32(in);
@@ -112,8 +111,7 @@ put_header(struct wire_writer *out, uint8_t opcode, enum code code, uint32_t epo
 	wire_put_u32(out, epoch);
 }
 
-/* 3.2; also the announcement.  0.0.0.0 never goes with success: clients would take it for an
- * address. */
+/* 3.2; also the announcement.  0.0.0.0 is never a success: clients would believe it. */
 static void
 put_address(struct wire_writer *out, const struct map_reply *reply)
 {

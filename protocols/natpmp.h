@@ -7,7 +7,7 @@
 
 /*
  * Reads a datagram whose first octet is 0.  OK: *request is filled; REJECT: *reply has the result (an unsupported
- * opcode, a map of internal port 0: section 3.5).
+ * opcode, a map of internal port 0: section 3.5).  Overwrites all of *request: the front end sets its fields after it.
  */
 enum decode_result natpmp_decode(const struct datagram *, struct map_request *request, struct map_reply *reply);
 

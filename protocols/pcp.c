@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* PCP datagrams to requests and back: the header, ANNOUNCE, MAP, the table of options.  Clauses are
- * of RFC 6887. */
+/* PCP's header, ANNOUNCE, MAP and its table of options.  Clauses are of RFC 6887. */
 #include "pcp.h"
 
 #include "wire.h"
@@ -25,7 +24,6 @@ enum {
 };
 
 enum opcode { OPCODE_ANNOUNCE, OPCODE_MAP, OPCODES };
-#define OPCODE_BIT(opcode) (1u << (opcode))
 
 /* 7.4, in seconds. */
 enum { LONG_ERROR = 1800, SHORT_ERROR = 30 };
@@ -61,7 +59,7 @@ struct option {
 	const uint8_t *data;
 };
 
-/* 13.2 and 11.3: that port or none, so there must be one, and something to create. */
+/* 13.2, 11.3: that port or none; so it needs a port, and a mapping to make. */
 static enum map_result
 read_prefer_failure(const struct option *option, struct map_request *request)
 {
@@ -75,10 +73,9 @@ read_prefer_failure(const struct option *option, struct map_request *request)
 static const struct option_kind {
 	uint8_t code;
 	bool once;
-	unsigned opcodes; /* in which it may stand */
 	enum map_result (*read)(const struct option *, struct map_request *);
 } option_kinds[] = {
-    {2, true, OPCODE_BIT(OPCODE_MAP), read_prefer_failure},
+    {2, true, read_prefer_failure},
 };
 
 enum { OPTION_KINDS = sizeof(option_kinds) / sizeof(option_kinds[0]) };
@@ -98,8 +95,7 @@ padded(size_t n)
 	return (n + WORD - 1) / WORD * WORD;
 }
 
-/* A walk over options.  Past the last lies nothing, or a tail of zero words that some clients
- * append. */
+/* A walk over options, up to a tail of zero words, which some clients append. */
 struct option_walk {
 	struct wire_reader in;
 	size_t end; /* past the last octet that is not zero */
@@ -132,7 +128,7 @@ next_option(struct option_walk *walk, struct option *option)
 
 /* 7.3: first whether the list parses at all, then each option in its order. */
 static enum map_result
-read_options(const struct wire_reader *at, enum opcode opcode, struct map_request *request)
+read_options(struct wire_reader *at, struct map_request *request)
 {
 	struct option_walk walk = walk_options(at);
 	bool seen[OPTION_KINDS] = {false};
@@ -152,8 +148,6 @@ read_options(const struct wire_reader *at, enum opcode opcode, struct map_reques
 			continue;
 		if (!kind)
 			return MAP_UNSUPPORTED_OPTION;
-		if (!(kind->opcodes & OPCODE_BIT(opcode)))
-			return MAP_MALFORMED_OPTION;
 		if (kind->once && seen[kind - option_kinds])
 			return MAP_MALFORMED_OPTION;
 		seen[kind - option_kinds] = true;
@@ -162,13 +156,6 @@ read_options(const struct wire_reader *at, enum opcode opcode, struct map_reques
 			return result;
 	}
 	return MAP_OK;
-}
-
-static enum map_result
-read_announce(struct wire_reader *in, struct map_request *request)
-{
-	request->kind = REQUEST_ANNOUNCE;
-	return read_options(in, OPCODE_ANNOUNCE, request);
 }
 
 /* 11.3: wildcards and protocols without ports are "not possible" here. */
@@ -200,9 +187,9 @@ read_map(struct wire_reader *in, struct map_request *request)
 	request->external_port = wire_u16(in);
 	wire_copy(in, request->external_address.bytes, sizeof(request->external_address.bytes));
 
-	result = read_options(in, OPCODE_MAP, request);
-	/* A suggested address is a hint, and often a wrong one: only PREFER_FAILURE makes it a
-	 * wish. */
+	result = read_options(in, request);
+	/* A suggested address is a hint, often a wrong one, unless PREFER_FAILURE makes it a wish.
+	 */
 	if (request->if_taken != IF_TAKEN_FAIL)
 		request->external_address = (struct address){0};
 	if (request->kind == REQUEST_DELETE)
@@ -214,7 +201,7 @@ static const struct {
 	size_t size; /* of a request without options */
 	enum map_result (*read)(struct wire_reader *past_header, struct map_request *);
 } opcodes[OPCODES] = {
-    [OPCODE_ANNOUNCE] = {HEADER_SIZE, read_announce},
+    [OPCODE_ANNOUNCE] = {HEADER_SIZE, read_options},
     [OPCODE_MAP] = {MAP_SIZE, read_map},
 };
 
@@ -297,8 +284,7 @@ encode_error(const struct datagram *datagram, const struct map_reply *reply, uin
 	return length;
 }
 
-/* Nonce, protocol and internal port go back as they came, of a delete the suggestion too (erratum
- * 3621). */
+/* What identifies the mapping goes back; of a delete the suggestion too (erratum 3621). */
 static void
 put_map(struct wire_writer *out, const struct datagram *datagram, const struct map_request *request,
 	const struct map_reply *reply)

@@ -8,6 +8,7 @@
 /*
  * Reads a datagram of any version but 0 (and of 0 while NAT-PMP is off), with the checks of 8.2 in their order.
  * REJECT: *reply has the result, and what of *request was read before the fault stands.
+ * Overwrites all of *request: the front end sets its fields after it.
  */
 enum decode_result pcp_decode(const struct datagram *, struct map_request *request, struct map_reply *reply);
 
