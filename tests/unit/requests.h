@@ -47,34 +47,37 @@ host(unsigned n)
 	return address(text);
 }
 
-/* What a client on 192.168.1.HOST asks for; what a protocol has no field for is not used. */
+/* What a client on 192.168.1.HOST asks for; what a protocol or a kind of request has no field for
+ * is not used. */
 struct wish {
 	unsigned host;
 	enum transport transport;
 	uint16_t internal;
 	uint16_t external;
 	uint32_t lifetime;
-	uint8_t nonce; /* each of its octets */
-	const char *description;
 };
 
-#define WISH(...) (&(struct wish){__VA_ARGS__})
+static inline struct wish
+wish(unsigned n, enum transport transport, uint16_t internal, uint16_t external, uint32_t lifetime)
+{
+	return (struct wish){n, transport, internal, external, lifetime};
+}
 
 static inline struct map_request
-natpmp_decoded(const struct wish *w, uint32_t lifetime)
+natpmp_decoded(struct wish w, uint32_t lifetime)
 {
 	uint8_t bytes[12];
 	struct wire_writer out = wire_writer(bytes, sizeof(bytes));
 	const struct datagram datagram = {
-	    .bytes = bytes, .size = sizeof(bytes), .kept = sizeof(bytes), .source = host(w->host)};
+	    .bytes = bytes, .size = sizeof(bytes), .kept = sizeof(bytes), .source = host(w.host)};
 	struct map_request request;
 	struct map_reply reply;
 
 	wire_put_u8(&out, 0);
-	wire_put_u8(&out, w->transport == UDP ? 1 : 2);
+	wire_put_u8(&out, w.transport == UDP ? 1 : 2);
 	wire_put_u16(&out, 0);
-	wire_put_u16(&out, w->internal);
-	wire_put_u16(&out, w->external);
+	wire_put_u16(&out, w.internal);
+	wire_put_u16(&out, w.external);
 	wire_put_u32(&out, lifetime);
 	assert_int_equal(natpmp_decode(&datagram, &request, &reply), DECODE_OK);
 	request.lifetime_max = A_DAY;
@@ -82,13 +85,13 @@ natpmp_decoded(const struct wish *w, uint32_t lifetime)
 }
 
 static inline struct map_request
-natpmp_map(const struct wish *w)
+natpmp_map(struct wish w)
 {
-	return natpmp_decoded(w, w->lifetime);
+	return natpmp_decoded(w, w.lifetime);
 }
 
 static inline struct map_request
-natpmp_delete(const struct wish *w)
+natpmp_delete(struct wish w)
 {
 	return natpmp_decoded(w, 0);
 }
@@ -96,17 +99,18 @@ natpmp_delete(const struct wish *w)
 static inline struct map_request
 natpmp_delete_all(unsigned n, enum transport transport)
 {
-	return natpmp_decoded(&(struct wish){.host = n, .transport = transport}, 0);
+	return natpmp_decoded(wish(n, transport, 0, 0, 0), 0);
 }
 
+/* nonce: each of its octets. */
 static inline struct map_request
-pcp_decoded(const struct wish *w, uint32_t lifetime, bool prefer_failure)
+pcp_decoded(struct wish w, uint32_t lifetime, uint8_t nonce, bool prefer_failure)
 {
 	uint8_t bytes[64];
 	size_t size = prefer_failure ? 64 : 60;
 	struct wire_writer out = wire_writer(bytes, size);
 	const struct datagram datagram = {
-	    .bytes = bytes, .size = size, .kept = size, .source = host(w->host)};
+	    .bytes = bytes, .size = size, .kept = size, .source = host(w.host)};
 	struct map_request request;
 	struct map_reply reply;
 
@@ -115,11 +119,11 @@ pcp_decoded(const struct wish *w, uint32_t lifetime, bool prefer_failure)
 	wire_put_u16(&out, 0);
 	wire_put_u32(&out, lifetime);
 	wire_put(&out, &datagram.source, sizeof(datagram.source));
-	memset(wire_room(&out, MAPPING_NONCE_SIZE), w->nonce, MAPPING_NONCE_SIZE);
-	wire_put_u8(&out, (uint8_t)w->transport);
+	memset(wire_room(&out, MAPPING_NONCE_SIZE), nonce, MAPPING_NONCE_SIZE);
+	wire_put_u8(&out, (uint8_t)w.transport);
 	wire_put_zero(&out, 3);
-	wire_put_u16(&out, w->internal);
-	wire_put_u16(&out, w->external);
+	wire_put_u16(&out, w.internal);
+	wire_put_u16(&out, w.external);
 	wire_put_zero(&out, 16);
 	if (prefer_failure)
 		wire_put_u32(&out, 0x02000000);
@@ -130,56 +134,52 @@ pcp_decoded(const struct wish *w, uint32_t lifetime, bool prefer_failure)
 }
 
 static inline struct map_request
-pcp_map(const struct wish *w)
+pcp_map(struct wish w, uint8_t nonce)
 {
-	return pcp_decoded(w, w->lifetime, false);
+	return pcp_decoded(w, w.lifetime, nonce, false);
 }
 
 static inline struct map_request
-pcp_map_exactly(const struct wish *w)
+pcp_map_exactly(struct wish w, uint8_t nonce)
 {
-	return pcp_decoded(w, w->lifetime, true);
+	return pcp_decoded(w, w.lifetime, nonce, true);
 }
 
 static inline struct map_request
-pcp_delete(const struct wish *w)
+pcp_delete(struct wish w, uint8_t nonce)
 {
-	return pcp_decoded(w, 0, false);
+	return pcp_decoded(w, 0, nonce, false);
 }
 
 /* UPnP names a mapping by its external port, and has no codec yet: these are its rows of the two
  * matrices. */
 static inline struct map_request
-upnp_request(enum request_kind kind, const struct wish *w)
+upnp_request(enum request_kind kind, struct wish w)
 {
-	struct map_request request = {
+	return (struct map_request){
 	    .kind = kind,
 	    .origin = ORIGIN_UPNP,
-	    .transport = w->transport,
-	    .client = host(w->host),
-	    .internal = {host(w->host), w->internal},
-	    .external_port = w->external,
-	    .lifetime = w->lifetime,
+	    .transport = w.transport,
+	    .client = host(w.host),
+	    .internal = {host(w.host), w.internal},
+	    .external_port = w.external,
+	    .lifetime = w.lifetime,
 	    .lifetime_max = A_WEEK,
 	    .if_taken = IF_TAKEN_REPLACE_OWN,
 	    .by_external = true,
 	    .may_replace = ORIGIN_BIT(ORIGIN_UPNP),
 	    .may_delete = ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP),
 	};
-
-	if (w->description)
-		snprintf(request.description, sizeof(request.description), "%s", w->description);
-	return request;
 }
 
 static inline struct map_request
-upnp_add(const struct wish *w)
+upnp_add(struct wish w)
 {
 	return upnp_request(REQUEST_MAP, w);
 }
 
 static inline struct map_request
-upnp_add_any(const struct wish *w)
+upnp_add_any(struct wish w)
 {
 	struct map_request request = upnp_request(REQUEST_MAP, w);
 
@@ -188,7 +188,7 @@ upnp_add_any(const struct wish *w)
 }
 
 static inline struct map_request
-upnp_delete(const struct wish *w)
+upnp_delete(struct wish w)
 {
 	return upnp_request(REQUEST_DELETE, w);
 }

@@ -45,7 +45,7 @@ end(struct lease *lease, monotime now)
 }
 
 static struct port_wish
-wish(unsigned n, enum transport transport, uint16_t internal, bool companion)
+asked(unsigned n, enum transport transport, uint16_t internal, bool companion)
 {
 	return (struct port_wish){transport, {host(n), internal}, companion};
 }
@@ -59,7 +59,7 @@ port(const struct port_wish *w, uint16_t external, monotime now)
 static void
 an_empty_table_answers_every_question(void **state)
 {
-	struct port_wish w = wish(2, UDP, 4000, true);
+	struct port_wish w = asked(2, UDP, 4000, true);
 	struct endpoint internal = {host(2), 4000};
 	uint64_t busy[PORT_WORDS];
 
@@ -116,8 +116,8 @@ descriptions_are_copied(void **state)
 static void
 a_freed_port_is_kept_for_its_endpoint(void **state)
 {
-	struct port_wish own = wish(2, UDP, 4000, false), sibling = wish(2, UDP, 4001, false);
-	struct port_wish other = wish(3, UDP, 4000, false), tcp = wish(2, TCP, 4000, false);
+	struct port_wish own = asked(2, UDP, 4000, false), sibling = asked(2, UDP, 4001, false);
+	struct port_wish other = asked(3, UDP, 4000, false), tcp = asked(2, TCP, 4000, false);
 	monotime freed = 1000, over = freed + LEASE_QUARANTINE;
 
 	(void)state;
@@ -137,7 +137,7 @@ a_freed_port_is_kept_for_its_endpoint(void **state)
 static void
 of_several_kept_ports_the_latest_is_offered(void **state)
 {
-	struct port_wish own = wish(2, UDP, 4000, false);
+	struct port_wish own = asked(2, UDP, 4000, false);
 	struct lease *older = add(2, UDP, 4000, 6000, false),
 		     *newer = add(2, UDP, 4000, 5000, false);
 
@@ -153,7 +153,7 @@ of_several_kept_ports_the_latest_is_offered(void **state)
 static void
 a_new_lease_ends_its_ports_quarantine(void **state)
 {
-	struct port_wish first = wish(2, UDP, 4000, false), third = wish(4, UDP, 4000, false);
+	struct port_wish first = asked(2, UDP, 4000, false), third = asked(4, UDP, 4000, false);
 
 	(void)state;
 	end(add(2, UDP, 4000, 5000, false), 0);
@@ -167,7 +167,7 @@ a_new_lease_ends_its_ports_quarantine(void **state)
 static void
 a_relinked_lease_is_as_it_was(void **state)
 {
-	struct port_wish own = wish(2, UDP, 4000, false), tcp = wish(3, TCP, 4000, false);
+	struct port_wish own = asked(2, UDP, 4000, false), tcp = asked(3, TCP, 4000, false);
 	struct lease *lease = add(2, UDP, 4000, 5000, true);
 	uint64_t id = lease->record.id;
 
@@ -189,7 +189,7 @@ a_relinked_lease_is_as_it_was(void **state)
 static void
 a_companion_port_is_kept_for_its_client(void **state)
 {
-	struct port_wish plain = wish(3, TCP, 9000, false), own = wish(2, TCP, 9000, false);
+	struct port_wish plain = asked(3, TCP, 9000, false), own = asked(2, TCP, 9000, false);
 	struct lease *keeper = add(2, UDP, 4000, 5000, true);
 
 	(void)state;
@@ -204,8 +204,8 @@ a_companion_port_is_kept_for_its_client(void **state)
 static void
 a_port_whose_companion_another_holds_cannot_be_kept(void **state)
 {
-	struct port_wish keeping = wish(3, TCP, 9000, true), plain = wish(3, TCP, 9000, false);
-	struct port_wish own = wish(2, TCP, 9000, true);
+	struct port_wish keeping = asked(3, TCP, 9000, true), plain = asked(3, TCP, 9000, false);
+	struct port_wish own = asked(2, TCP, 9000, true);
 
 	(void)state;
 	add(2, UDP, 4000, 5000, false);
