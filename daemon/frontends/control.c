@@ -126,12 +126,24 @@ make_folder(const char *path)
 	}
 }
 
+/* Without the group, or the right to give a file away, it is for the daemon's own user alone. */
+static void
+set_owner(const char *path)
+{
+	gid_t group = control_group();
+
+	if (group == CONTROL_NO_GROUP)
+		log_debug("control", "no group portlease", "socket=%s", path);
+	if (chown(path, 0, group == CONTROL_NO_GROUP ? 0 : group) < 0)
+		log_debug("control", "the socket keeps its owner", "socket=%s reason=\"%s\"", path,
+			  strerror(errno));
+}
+
 int
 control_bind(const struct config *config, char *why, size_t why_size)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *path = config->control_socket;
-	gid_t group = control_group();
 	mode_t mask;
 	int fd, error;
 
@@ -148,14 +160,13 @@ control_bind(const struct config *config, char *why, size_t why_size)
 	mask = umask(0177); /* nobody else's until it has its owner and mode */
 	error = bind(fd, (struct sockaddr *)&address, sizeof(address));
 	umask(mask);
-	if (group == CONTROL_NO_GROUP)
-		log_debug("control", "no group portlease", "socket=%s", path);
-	if (error < 0 || chown(path, 0, group == CONTROL_NO_GROUP ? 0 : group) < 0 ||
-	    chmod(path, config->control_readable ? 0666 : 0660) < 0 || listen(fd, BACKLOG) < 0) {
+	if (error < 0 || chmod(path, config->control_readable ? 0666 : 0660) < 0 ||
+	    listen(fd, BACKLOG) < 0) {
 		complain(why, why_size, "cannot make %s", path);
 		close(fd);
 		return -1;
 	}
+	set_owner(path);
 	return fd;
 }
 

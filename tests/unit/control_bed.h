@@ -144,24 +144,14 @@ bed_map(struct bed *bed, const struct bed_wish *wish)
 	return bed->reply.external.port;
 }
 
-/* Without root the socket cannot get its owner: made plainly then. */
 static inline int
 bed_bind(struct bed *bed)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char why[160] = "";
-	int fd;
+	int fd = control_bind(&bed->config, why, sizeof(why));
 
-	if (geteuid() == 0) {
-		fd = control_bind(&bed->config, why, sizeof(why));
-		if (fd < 0)
-			fail_msg("%s", why);
-		return fd;
-	}
-	strcpy(address.sun_path, bed->path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_return_code(bind(fd, (struct sockaddr *)&address, sizeof(address)), errno);
-	assert_return_code(listen(fd, 16), errno);
+	if (fd < 0)
+		fail_msg("%s", why);
 	return fd;
 }
 
