@@ -383,9 +383,9 @@ close_section(cfg_t *cfg, cfg_opt_t *option)
 	return section->close(closed->title, line) ? 0 : -1;
 }
 
-/* "; expected a, b or c": what this section may hold. */
+/* "; expected …": the options that this section may hold. */
 static void
-list_options(cfg_t *cfg, char *out, size_t size)
+expect_options(cfg_t *cfg, char *out, size_t size)
 {
 	size_t used = (size_t)snprintf(out, size, "; expected ");
 	for (unsigned i = 0; i < cfg_num(cfg) && used < size; i++)
@@ -399,13 +399,15 @@ list_options(cfg_t *cfg, char *out, size_t size)
 static void
 take_error(cfg_t *cfg, const char *format, va_list arguments)
 {
-	char message[256], options[512] = "";
-	vsnprintf(message, sizeof(message), format, arguments);
-	if (strncmp(message, "no such option", strlen("no such option")) == 0)
-		list_options(cfg, options, sizeof(options));
+	char found[256], expected[512] = "";
+	vsnprintf(found, sizeof(found), format, arguments);
+	if (strstr(found, "no such option") == found)
+		expect_options(cfg, expected, sizeof(expected));
+	else if (strstr(found, "found duplicate title") == found)
+		snprintf(expected, sizeof(expected), "; expected another interface");
 	unsigned line = (unsigned)cfg->line;
 	unsigned lines = reading->text.lines;
-	complain(&reading->complaint, line < lines ? line : lines, "%s%s", message, options);
+	complain(&reading->complaint, line < lines ? line : lines, "%s%s", found, expected);
 }
 
 /* The options of one section; "" is the top level, which also has the sections. */

@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What portlease.conf may say, what it means, and what is said to who writes something else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../daemon/base/config.h"
+
+#define GOLDEN	     "tests/golden/config"
+#define MANUAL	     "conf/portlease.conf.5"
+#define SIDES	     "lan \"br0\" { }\nwan \"wan0\" { }\n"
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+static char error[1024];
+static char scratch[] = "/tmp/portlease-test-config-XXXXXX";
+
+static int
+make_scratch(void **state)
+{
+	(void)state;
+	int fd = mkstemp(scratch);
+	return fd < 0 ? -1 : close(fd);
+}
+
+static int
+drop_scratch(void **state)
+{
+	(void)state;
+	return unlink(scratch);
+}
+
+static struct config *
+read_octets(const char *text, size_t length)
+{
+	FILE *file = fopen(scratch, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite(text, 1, length, file), length);
+	assert_int_equal(fclose(file), 0);
+	error[0] = '\0';
+	return config_read(scratch, error, sizeof(error));
+}
+
+static struct config *
+read_text(const char *text)
+{
+	struct config *config = read_octets(text, strlen(text));
+	if (!config)
+		assert_string_not_equal(error, "");
+	return config;
+}
+
+static struct config *
+read_good(const char *text)
+{
+	struct config *config = read_text(text);
+	if (!config)
+		fail_msg("%s\n%s", error, text);
+	return config;
+}
+
+static void
+assert_error(const char *expected)
+{
+	size_t length = strlen(scratch);
+	assert_memory_equal(error, scratch, length);
+	assert_string_equal(error + length, expected);
+}
+
+static void
+test_defaults(void **state)
+{
+	(void)state;
+	struct config *config = read_good(SIDES);
+	assert_int_equal(config->lans, 1);
+	assert_string_equal(config->lan[0].interface, "br0");
+	assert_string_equal(config->wan.interface, "wan0");
+	assert_false(config->wan.has_external_address);
+	assert_true(config->wan.source_nat);
+	assert_false(config->wan.refuse_private);
+	assert_int_equal(config->rules, 0);
+	assert_string_equal(config->state_directory, "/var/lib/portlease");
+	assert_string_equal(config->control_socket, "/run/portlease/control");
+	assert_false(config->control_readable);
+	assert_string_equal(config->user, "portlease");
+	assert_int_equal(config->log_level, LOG_LEVEL_INFO);
+	assert_int_equal(config->log_target, LOG_TARGET_STDERR);
+	assert_true(config->nat_pmp);
+	assert_true(config->pcp);
+	assert_int_equal(config->min_lifetime, 120);
+	assert_int_equal(config->max_lifetime, 86400);
+	assert_int_equal(config->random_ports.first, 1024);
+	assert_int_equal(config->random_ports.last, 65535);
+	assert_int_equal(config->max_mappings_per_client, 512);
+	assert_int_equal(config->requests_per_second, 200);
+	config_free(config);
+	config_free(NULL);
+}
+
+static void
+test_every_key(void **state)
+{
+	(void)state;
+	struct config *config = read_good("state-directory = /srv//state\n"
+					  "control-socket = '/run/a b'\n"
+					  "control-access = all log = syslog log-level = debug\n"
+					  "user = 65534 nat-pmp = no pcp = no\n"
+					  "min-lifetime = 1 max-lifetime = 4294967294\n"
+					  "random-ports = 2000-2999\n"
+					  "max-mappings-per-client = 1 requests-per-second = 0\n"
+					  "lan \"br0\" { } lan guests { }\n"
+					  "wan ppp0 {\n"
+					  "external-address = 203.0.113.5\n"
+					  "source-nat = no\n"
+					  "private-wan = refuse }\n");
+	assert_string_equal(config->state_directory, "/srv//state");
+	assert_string_equal(config->control_socket, "/run/a b");
+	assert_true(config->control_readable);
+	assert_int_equal(config->log_target, LOG_TARGET_SYSLOG);
+	assert_int_equal(config->log_level, LOG_LEVEL_DEBUG);
+	assert_string_equal(config->user, "65534");
+	assert_false(config->nat_pmp);
+	assert_false(config->pcp);
+	assert_int_equal(config->min_lifetime, 1);
+	assert_int_equal(config->max_lifetime, 4294967294);
+	assert_int_equal(config->random_ports.first, 2000);
+	assert_int_equal(config->random_ports.last, 2999);
+	assert_int_equal(config->max_mappings_per_client, 1);
+	assert_int_equal(config->requests_per_second, 0);
+	assert_int_equal(config->lans, 2);
+	assert_string_equal(config->lan[0].interface, "br0");
+	assert_string_equal(config->lan[1].interface, "guests");
+	assert_string_equal(config->wan.interface, "ppp0");
+	assert_true(config->wan.has_external_address);
+	char text[ADDRESS_TEXT_SIZE];
+	assert_string_equal(address_print(&config->wan.external_address, text), "203.0.113.5");
+	assert_false(config->wan.source_nat);
+	assert_true(config->wan.refuse_private);
+	config_free(config);
+}
+
+static void
+assert_ports(struct port_range range, unsigned first, unsigned last)
+{
+	assert_int_equal(range.first, first);
+	assert_int_equal(range.last, last);
+}
+
+/* In order, each with its line, and open in what it does not name. */
+static void
+test_rules(void **state)
+{
+	(void)state;
+	struct config *config =
+	    read_good("lan br0 { }\n"
+		      "rule { action = deny }\n"
+		      "wan wan0 { }\n"
+		      "rule\n{\n"
+		      "	action = allow\n"
+		      "	client = 192.168.1.0/24\n"
+		      "	transport = tcp\n"
+		      "	external-ports = 80\n"
+		      "	internal-ports = 8000-8099\n"
+		      "	description = \"Käse \\\"*\\\\*\\\"\"\n"
+		      "}\n"
+		      "rule { action = allow transport = udp client = 2001:db8::/32 }\n"
+		      "rule { action = deny transport = both description = 'a\\*${b}' }\n");
+	assert_int_equal(config->rules, 4);
+	const struct policy_rule *rule = config->rule;
+	assert_false(rule[0].allow);
+	assert_false(rule[0].has_client);
+	assert_int_equal(rule[0].transports, CONFIG_TCP | CONFIG_UDP);
+	assert_ports(rule[0].external, 0, 65535);
+	assert_ports(rule[0].internal, 0, 65535);
+	assert_null(rule[0].description);
+	assert_int_equal(rule[0].line, 2);
+
+	char text[PREFIX_TEXT_SIZE];
+	assert_true(rule[1].allow);
+	assert_true(rule[1].has_client);
+	assert_string_equal(prefix_print(&rule[1].client, text), "192.168.1.0/24");
+	assert_int_equal(rule[1].transports, CONFIG_TCP);
+	assert_ports(rule[1].external, 80, 80);
+	assert_ports(rule[1].internal, 8000, 8099);
+	assert_string_equal(rule[1].description, "Käse \"*\\*\"");
+	assert_int_equal(rule[1].line, 4);
+
+	assert_true(rule[2].allow);
+	assert_string_equal(prefix_print(&rule[2].client, text), "2001:db8::/32");
+	assert_int_equal(rule[2].transports, CONFIG_UDP);
+	assert_null(rule[2].description);
+	assert_int_equal(rule[2].line, 13);
+
+	assert_false(rule[3].allow);
+	assert_int_equal(rule[3].transports, CONFIG_TCP | CONFIG_UDP);
+	assert_string_equal(rule[3].description, "a\\*${b}");
+	config_free(config);
+}
+
+#define LIFETIME "a number from 1 to 4294967294 without leading zeros"
+#define PORTS	 "a port or FIRST-LAST, within 1-65535, without leading zeros"
+#define ADDRESS	 "an IPv4 address that other hosts can reach"
+#define PREFIX	 "ADDRESS or ADDRESS/LENGTH without bits beyond the length"
+#define X53	 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+/* What each key takes (quoted by the test) and refuses. */
+static const struct words {
+	const char *section;
+	const char *key;
+	const char *expected;
+	const char *good[6];
+	const char *bad[16];
+} words[] = {
+    {"", "state-directory", "an absolute path", {"/", "/a b"}, {"", "var/lib", "~/lib"}},
+    {"",
+     "control-socket",
+     "an absolute path of at most 107 octets",
+     {"/run/x", "/" X53 X53},
+     {"", "run/x", "/" X53 X53 "x"}},
+    {"", "control-access", "group|all", {"group", "all"}, {"", "everybody", "group|all", "Group"}},
+    {"", "user", "the name or the number of a user", {"nobody", "0"}, {""}},
+    {"", "log", "stderr|syslog", {"stderr", "syslog"}, {"", "file", "syslo"}},
+    {"",
+     "log-level",
+     "error|warning|info|debug",
+     {"error", "warning", "info", "debug"},
+     {"", "Info", "warn", "3"}},
+    {"", "nat-pmp", "no|yes", {"yes", "no"}, {"", "true", "on", "1", "Yes", "ye", "yes "}},
+    {"", "pcp", "no|yes", {"yes", "no"}, {"", "false", "off", "0", "NO", "n"}},
+    {"", "min-lifetime", LIFETIME, {"1", "120", "86400"}, {"0", "00", "-1"}},
+    {"",
+     "max-lifetime",
+     LIFETIME,
+     {"120", "86400", "4294967294"},
+     {"", "0", "0600", "0x600", "1.5", "1e3", "-1", "+600", "24h", " 600", "600 ", "4294967295",
+      "4294967896", "99999999999999999999"}},
+    {"",
+     "random-ports",
+     PORTS,
+     {"1-65535", "1024-1024", "5000"},
+     {"", "0", "0-100", "1024-65536", "2000-1024", "1024-", "-1024", "1-2-3", "01024-2048",
+      "1024-02048", "1024 - 2048", "any", "1024:2048"}},
+    {"",
+     "max-mappings-per-client",
+     "a number from 1 to 131070 without leading zeros",
+     {"1", "131070"},
+     {"0", "131071", "none"}},
+    {"",
+     "requests-per-second",
+     "a number from 0 to 1000000 without leading zeros",
+     {"0", "1000000"},
+     {"1000001", "00", "none"}},
+    {"wan",
+     "external-address",
+     ADDRESS,
+     {"203.0.113.5", "10.0.0.1", "100.64.0.1"},
+     {"", "0.0.0.0", "127.0.0.1", "224.0.0.1", "239.255.255.255", "255.255.255.255", "2001:db8::1",
+      "::ffff:203.0.113.5", "gateway.example", "203.0.113.5/24", "203.0.113", "203.0.113.05",
+      "203.0.113.256", " 203.0.113.5"}},
+    {"wan", "source-nat", "no|yes", {"yes", "no"}, {"masquerade", "true"}},
+    {"wan", "private-wan", "serve|refuse", {"serve", "refuse"}, {"", "yes", "no", "reject"}},
+    {"rule", "action", "deny|allow", {"allow", "deny"}, {"", "accept", "drop", "Allow"}},
+    {"rule",
+     "client",
+     PREFIX,
+     {"192.168.1.0/24", "192.168.1.7", "0.0.0.0/0", "2001:db8::/32", "::/0", "2001:db8::1"},
+     {"", "192.168.1.1/24", "192.168.1.0/33", "192.168.1.0/", "192.168.1.0/024", "2001:db8::/129",
+      "2001:db8::1/64", "laptop", "192.168.1", "all"}},
+    {"rule", "transport", "tcp|udp|both", {"tcp", "udp", "both"}, {"", "sctp", "TCP", "6"}},
+    {"rule",
+     "external-ports",
+     PORTS,
+     {"1", "80", "6881-6889", "1-65535"},
+     {"", "0", "65536", "80,443", "http", "6889-6881"}},
+    {"rule", "internal-ports", PORTS, {"22", "1-1023"}, {"", "0", "0-1023", "ssh"}},
+    {"rule", "description", "a pattern", {"", "*", "µTorrent*"}, {NULL}},
+};
+
+/* The value is in line 5. */
+static struct config *
+read_word(const struct words *row, const char *word)
+{
+	bool lone = strcmp(row->key, "action") == 0;
+	bool rule = strcmp(row->section, "rule") == 0;
+	bool wan = strcmp(row->section, "wan") == 0;
+	char text[1024];
+	snprintf(text, sizeof(text), "lan br0 {\n}\n%s\n\n%s = '%s'\n\n%s\n%s\n",
+		 wan		 ? "wan wan0 {"
+		 : rule && !lone ? "rule { action = allow"
+		 : rule		 ? "rule {"
+				 : "",
+		 row->key, word, wan || rule ? "}" : "", wan ? "" : "wan wan0 { }");
+	return read_text(text);
+}
+
+static void
+test_words(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(words); i++) {
+		const struct words *row = &words[i];
+		for (size_t j = 0; j < COUNT(row->good) && row->good[j]; j++) {
+			struct config *config = read_word(row, row->good[j]);
+			if (!config)
+				fail_msg("%s", error);
+			config_free(config);
+		}
+		for (size_t j = 0; j < COUNT(row->bad) && row->bad[j]; j++) {
+			char expected[512];
+			if (read_word(row, row->bad[j]))
+				fail_msg("%s takes \"%s\"", row->key, row->bad[j]);
+			snprintf(expected, sizeof(expected), ":5: %s: found \"%s\", expected %s",
+				 row->key, row->bad[j], row->expected);
+			assert_error(expected);
+		}
+	}
+}
+
+/* No key was forgotten in the table above. */
+static void
+test_words_has_every_key(void **state)
+{
+	(void)state;
+	const struct config_key *key = config_keys();
+	for (size_t i = 0; i < COUNT(words); i++, key++) {
+		assert_non_null(key->key);
+		assert_string_equal(key->key, words[i].key);
+		assert_string_equal(key->section, words[i].section);
+	}
+	assert_null(key->key);
+}
+
+static void
+test_interface_names(void **state)
+{
+	(void)state;
+	static const char *const good[] = {"a", "fifteen-octets0", "br-lan.7", "br@x", "ü"};
+	static const char *const bad[] = {"",  "sixteen-octets00", "br/0", "br 0", "eth0:1", ".",
+					  ".."};
+	static const char *const sides[] = {"lan", "wan"};
+	for (size_t side = 0; side < 2; side++) {
+		const char *other = side == 0 ? "wan x { }\n" : "lan x { }\n";
+		char text[256], expected[256];
+		for (size_t i = 0; i < COUNT(good); i++) {
+			snprintf(text, sizeof(text), "%s%s '%s'\n{\n}\n", other, sides[side],
+				 good[i]);
+			config_free(read_good(text));
+		}
+		for (size_t i = 0; i < COUNT(bad); i++) {
+			snprintf(text, sizeof(text), "%s%s '%s'\n{\n}\n", other, sides[side],
+				 bad[i]);
+			assert_null(read_text(text));
+			snprintf(expected, sizeof(expected),
+				 ":2: %s: found \"%s\", expected the name of an interface, of at "
+				 "most 15 octets",
+				 sides[side], bad[i]);
+			assert_error(expected);
+		}
+	}
+}
+
+/* The first line of each file is "# LINE: what is said". */
+static void
+check_golden(const char *name)
+{
+	char path[512], first[1024], expected[2048];
+	snprintf(path, sizeof(path), GOLDEN "/%s", name);
+	FILE *file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(first, sizeof(first), file));
+	fclose(file);
+	first[strcspn(first, "\n")] = '\0';
+	assert_memory_equal(first, "# ", 2);
+	snprintf(expected, sizeof(expected), "%s:%s", path, first + 2);
+	error[0] = '\0';
+	if (config_read(path, error, sizeof(error)))
+		fail_msg("%s is accepted", path);
+	assert_string_equal(error, expected);
+}
+
+static void
+test_golden_errors(void **state)
+{
+	(void)state;
+	DIR *directory = opendir(GOLDEN);
+	assert_non_null(directory);
+	const struct dirent *entry;
+	unsigned files = 0;
+	while ((entry = readdir(directory))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		check_golden(entry->d_name);
+		files++;
+	}
+	closedir(directory);
+	assert_true(files > 40);
+}
+
+static void
+test_odd_files(void **state)
+{
+	(void)state;
+	static const char nul[] = "lan br0 { }\nwan wan0 { }\npcp = yes\0\nlog = stderr\n";
+	assert_null(read_octets(nul, sizeof(nul) - 1));
+	assert_error(":3: NUL octet, expected text");
+	assert_null(read_text(""));
+	assert_error(":1: end of file, expected a section lan \"INTERFACE\" { }");
+	assert_null(read_text("# only a comment"));
+	assert_error(":1: end of file, expected a section lan \"INTERFACE\" { }");
+	assert_null(config_read("/nonexistent/portlease.conf", error, sizeof(error)));
+	assert_string_equal(error,
+			    "/nonexistent/portlease.conf: cannot open: No such file or directory");
+	assert_null(config_read("tests", error, sizeof(error)));
+	assert_string_equal(error, "tests: cannot read: Is a directory");
+	assert_null(config_read("/dev/zero", error, sizeof(error)));
+	assert_string_equal(error, "/dev/zero: larger than 1048576 octets");
+}
+
+static void
+test_unreadable_file(void **state)
+{
+	(void)state;
+	config_free(read_good(SIDES));
+	uid_t self = geteuid();
+	if (self == 0 && seteuid(65534) < 0) {
+		print_message("skipped: root here cannot become another user\n");
+		skip();
+	}
+	if (self != 0)
+		assert_int_equal(chmod(scratch, 0), 0);
+	struct config *config = config_read(scratch, error, sizeof(error));
+	assert_int_equal(seteuid(self), 0);
+	assert_null(config);
+	assert_error(": cannot open: Permission denied");
+}
+
+/* A line as long as the file may be, and a file just too long. */
+static void
+test_long_line(void **state)
+{
+	(void)state;
+	enum { LONG = 1 << 20 };
+	char *text = malloc(LONG + 2);
+	assert_non_null(text);
+	static const char begin[] = SIDES "rule { action = deny description = '";
+	size_t used = strlen(begin);
+	memcpy(text, begin, used);
+	memset(text + used, 'x', LONG - used);
+	memcpy(text + LONG - 2, "'}", 3);
+	struct config *config = read_good(text);
+	assert_int_equal(strlen(config->rule[0].description), LONG - 2 - used);
+	config_free(config);
+	memcpy(text + LONG, "\n", 2);
+	assert_null(read_text(text));
+	assert_error(": larger than 1048576 octets");
+	free(text);
+}
+
+/* What one reading leaves behind does not reach the next. */
+static void
+test_readings_are_independent(void **state)
+{
+	(void)state;
+	assert_null(read_text(SIDES "rule { client = 10.0.0.1 description = 'x'"));
+	assert_null(read_text(SIDES "user = \"nobody"));
+	struct config *config = read_good(SIDES "rule { action = deny }");
+	assert_false(config->rule[0].has_client);
+	assert_null(config->rule[0].description);
+	assert_string_equal(config->user, "portlease");
+	config_free(config);
+}
+
+static void
+test_error_is_cut_to_its_room(void **state)
+{
+	(void)state;
+	config_free(read_good(SIDES));
+	char small[8];
+	assert_null(config_read("/nonexistent", small, sizeof(small)));
+	assert_string_equal(small, "/nonexi");
+}
+
+static void
+test_shipped_config(void **state)
+{
+	(void)state;
+	struct config *config = config_read("conf/portlease.conf", error, sizeof(error));
+	if (!config)
+		fail_msg("%s", error);
+	assert_int_equal(config->lans, 1);
+	assert_string_equal(config->lan[0].interface, "br-lan");
+	assert_string_equal(config->wan.interface, "wan0");
+	assert_int_equal(config->rules, 0);
+	config_free(config);
+}
+
+/* The shipped config with its examples switched on: "#rule {", "#	key = value" and "#}" lines.
+ */
+static void
+test_shipped_examples(void **state)
+{
+	(void)state;
+	FILE *file = fopen("conf/portlease.conf", "r");
+	assert_non_null(file);
+	char text[8192] = "", line[512];
+	unsigned rules = 0;
+	while (fgets(line, sizeof(line), file)) {
+		bool example = line[0] == '#' && line[1] != ' ' && line[1] != '\n';
+		rules += strcmp(line, "#rule {\n") == 0;
+		strncat(text, line + example, sizeof(text) - strlen(text) - 1);
+	}
+	fclose(file);
+	struct config *config = read_good(text);
+	assert_true(rules > 0);
+	assert_int_equal(config->rules, rules);
+	config_free(config);
+}
+
+/* The manual has ".Ss Section NAME" before a section's keys, and ".It Cm KEY …" for each key. */
+static bool
+next_documented(FILE *manual, char section[32], char key[64])
+{
+	char line[512];
+	while (fgets(line, sizeof(line), manual)) {
+		if (strncmp(line, ".Ss ", 4) == 0 && sscanf(line, ".Ss Section %31s", section) != 1)
+			section[0] = '\0';
+		if (sscanf(line, ".It Cm %63s", key) == 1)
+			return true;
+	}
+	return false;
+}
+
+static void
+test_manual_has_the_same_keys(void **state)
+{
+	(void)state;
+	FILE *manual = fopen(MANUAL, "r");
+	assert_non_null(manual);
+	char section[32] = "", key[64];
+	const struct config_key *known = config_keys();
+	for (; known->key; known++) {
+		if (!next_documented(manual, section, key))
+			fail_msg(MANUAL " lacks %s", known->key);
+		assert_string_equal(key, known->key);
+		assert_string_equal(section, known->section);
+	}
+	if (next_documented(manual, section, key))
+		fail_msg(MANUAL " has %s, which the program does not know", key);
+	fclose(manual);
+}
+
+/* The lines up to ".Ed", with a side of the gateway where they show none. */
+static void
+read_display(FILE *manual, char *out, size_t size)
+{
+	char line[512], shown[4096] = "";
+	while (fgets(line, sizeof(line), manual) && strcmp(line, ".Ed\n") != 0)
+		strncat(shown, line, sizeof(shown) - strlen(shown) - 1);
+	snprintf(out, size, "%s%s%s", strstr(shown, "lan \"") ? "" : "lan x { }\n",
+		 strstr(shown, "wan \"") ? "" : "wan y { }\n", shown);
+}
+
+static void
+test_manual_examples(void **state)
+{
+	(void)state;
+	FILE *manual = fopen(MANUAL, "r");
+	assert_non_null(manual);
+	char line[512], text[8192];
+	unsigned examples = 0;
+	while (fgets(line, sizeof(line), manual)) {
+		if (strcmp(line, ".Sh DIAGNOSTICS\n") == 0)
+			break;
+		if (strncmp(line, ".Bd -literal", 12) != 0)
+			continue;
+		read_display(manual, text, sizeof(text));
+		config_free(read_good(text));
+		examples++;
+	}
+	fclose(manual);
+	assert_true(examples > 5);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_every_key),
+	    cmocka_unit_test(test_rules),
+	    cmocka_unit_test(test_words),
+	    cmocka_unit_test(test_words_has_every_key),
+	    cmocka_unit_test(test_interface_names),
+	    cmocka_unit_test(test_golden_errors),
+	    cmocka_unit_test(test_odd_files),
+	    cmocka_unit_test(test_unreadable_file),
+	    cmocka_unit_test(test_long_line),
+	    cmocka_unit_test(test_readings_are_independent),
+	    cmocka_unit_test(test_error_is_cut_to_its_room),
+	    cmocka_unit_test(test_shipped_config),
+	    cmocka_unit_test(test_shipped_examples),
+	    cmocka_unit_test(test_manual_has_the_same_keys),
+	    cmocka_unit_test(test_manual_examples),
+	};
+	return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+}
