@@ -167,7 +167,7 @@ pick(struct decider *d, const struct map_request *request, struct map_reply *rep
 	holder = result == MAP_PORT_TAKEN
 			 ? lease_table_by_external(d->table, request->transport, request->external_port)
 			 : NULL;
-	if (holder)
+	if (holder && holder->record.ends != MONOTIME_NEVER)
 		reply->lifetime = lease_remaining(&holder->record, d->now);
 	return result;
 }

@@ -257,7 +257,8 @@ log_refusal(struct engine *e, const struct member *m, monotime now)
 	if (log_limited(&e->limit, LOG_LEVEL_INFO, now))
 		log_line(LOG_LEVEL_INFO, "request", "refused",
 			 "client=%s protocol=%s transport=%s external=%u internal=%u reason=%s rule-line=%u",
-			 address_print(&r->client, client), origin_name(r->origin), transport_name(r->transport),
+			 address_print(&r->client, client), origin_name(r->origin),
+			 r->transport ? transport_name(r->transport) : "none",
 			 r->external_port, r->internal.port, map_result_name(m->reply.result), m->denied_by);
 }
 
