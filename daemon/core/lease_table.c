@@ -473,6 +473,12 @@ companion_in_the_way(const struct lease_table *table, const struct port_wish *wi
 	       (lease->record.companion || wish->companion);
 }
 
+static bool
+is_kept_for(const struct quarantine *q, const struct port_wish *wish)
+{
+	return q && compare_sockets(q->transport, &q->internal, wish->transport, &wish->internal) == 0;
+}
+
 enum port_state
 lease_table_port(struct lease_table *table, const struct port_wish *wish, uint16_t port, monotime now)
 {
@@ -482,24 +488,35 @@ lease_table_port(struct lease_table *table, const struct port_wish *wish, uint16
 	if (has_bit(table->claims[row(wish->transport)].leased, port) || companion_in_the_way(table, wish, port))
 		return PORT_TAKEN;
 	q = find_quarantine(table, wish->transport, port);
-	if (q && compare_sockets(q->transport, &q->internal, wish->transport, &wish->internal) != 0)
-		return PORT_QUARANTINED;
-	return PORT_FREE;
+	return q && !is_kept_for(q, wish) ? PORT_QUARANTINED : PORT_FREE;
+}
+
+/* The first to end of those kept for the wish; the others follow in the tree. */
+static struct quarantine *
+first_kept_for(struct lease_table *table, const struct port_wish *wish, monotime now)
+{
+	struct quarantine key = {.transport = wish->transport, .internal = wish->internal, .until = now};
+	struct quarantine *q;
+
+	purge_quarantine(table, now);
+	q = RB_NFIND(quarantine_internals, &table->quarantine_internals, &key);
+	return is_kept_for(q, wish) ? q : NULL;
+}
+
+static struct quarantine *
+next_kept_for(struct quarantine *q, const struct port_wish *wish)
+{
+	q = RB_NEXT(quarantine_internals, NULL, q);
+	return is_kept_for(q, wish) ? q : NULL;
 }
 
 uint16_t
 lease_table_quarantined_for(struct lease_table *table, const struct port_wish *wish, monotime now)
 {
-	struct quarantine key = {.transport = wish->transport, .internal = wish->internal, .until = now};
-	struct quarantine *q;
 	uint16_t port = 0;
 
-	purge_quarantine(table, now);
-	q = RB_NFIND(quarantine_internals, &table->quarantine_internals, &key);
-	while (q && compare_sockets(q->transport, &q->internal, wish->transport, &wish->internal) == 0) {
+	for (struct quarantine *q = first_kept_for(table, wish, now); q; q = next_kept_for(q, wish))
 		port = q->port;
-		q = RB_NEXT(quarantine_internals, &table->quarantine_internals, q);
-	}
 	return port;
 }
 
@@ -509,9 +526,12 @@ lease_table_busy_ports(struct lease_table *table, const struct port_wish *wish, 
 {
 	const struct claims *mine = &table->claims[row(wish->transport)];
 	const struct claims *theirs = &table->claims[row(other(wish->transport))];
+	struct quarantine *q = first_kept_for(table, wish, now);
 
-	purge_quarantine(table, now);
 	for (size_t w = 0; w < PORT_WORDS; w++)
-		busy[w] = mine->leased[w] | mine->companion[w] | (wish->companion ? theirs->leased[w] : 0) |
-			  (count_quarantined ? mine->quarantined[w] : 0);
+		busy[w] = count_quarantined ? mine->quarantined[w] : 0;
+	for (; q; q = next_kept_for(q, wish))
+		set_bit(busy, q->port, false);
+	for (size_t w = 0; w < PORT_WORDS; w++)
+		busy[w] |= mine->leased[w] | mine->companion[w] | (wish->companion ? theirs->leased[w] : 0);
 }

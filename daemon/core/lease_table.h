@@ -71,7 +71,7 @@ struct port_wish {
 	bool companion; /* the same port of the other transport must be reservable too */
 };
 
-enum port_state { PORT_FREE, PORT_QUARANTINED, PORT_TAKEN };
+enum port_state { PORT_FREE, PORT_QUARANTINED, PORT_TAKEN }; /* from good to bad */
 
 /* What stands in the way of giving that external port to the wish?  Own quarantined ports are FREE. */
 enum port_state lease_table_port(struct lease_table *, const struct port_wish *, uint16_t port, monotime now);
@@ -79,7 +79,10 @@ enum port_state lease_table_port(struct lease_table *, const struct port_wish *,
 uint16_t lease_table_quarantined_for(struct lease_table *, const struct port_wish *, monotime now);
 
 enum { PORT_WORDS = 65536 / 64 };
-/* One bit a port: set if it is surely or probably taken for the wish (its client's own companion reservations count as taken). */
+/*
+ * One bit a port, for a search: set where lease_table_port() says TAKEN, or QUARANTINED if that counts; set, too, where
+ * nothing but the client's own mapping of the other transport stands.
+ */
 void lease_table_busy_ports(struct lease_table *, const struct port_wish *, bool count_quarantined, monotime now,
 			    uint64_t busy[PORT_WORDS]);
 

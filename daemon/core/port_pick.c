@@ -48,11 +48,11 @@ listening(const struct search *s, uint16_t port)
 }
 
 static bool
-usable(const struct search *s, uint16_t port)
+usable(const struct search *s, uint16_t port, enum port_state worst)
 {
 	return port != 0 && verdict_allows(&s->question->verdict, port) &&
 	       !port_is_ours(s->question->wish.transport, port) &&
-	       lease_table_port(s->table, &s->question->wish, port, s->now) == PORT_FREE && !listening(s, port);
+	       lease_table_port(s->table, &s->question->wish, port, s->now) <= worst && !listening(s, port);
 }
 
 static enum map_result
@@ -151,7 +151,7 @@ pick_in_tier(struct search *s, enum tier tier)
 
 /* Ports that only the client's own mappings of the other transport stand on: free for it, though marked busy. */
 static uint16_t
-pick_own_companion(const struct search *s)
+pick_own_companion(const struct search *s, enum port_state worst)
 {
 	const struct port_wish *wish = &s->question->wish;
 	const struct port_range *random = &s->options->random_ports;
@@ -161,7 +161,7 @@ pick_own_companion(const struct search *s)
 		uint16_t port = lease->record.external_port;
 
 		if (lease->record.transport != wish->transport && port >= random->first && port <= random->last &&
-		    usable(s, port))
+		    usable(s, port, worst))
 			return port;
 	}
 	return 0;
@@ -173,14 +173,12 @@ pick_randomly(struct search *s)
 	uint16_t port = 0;
 
 	/* A quarantined port goes to another only when nothing else is left. */
-	for (int pass = 0; pass < 2; pass++) {
-		collect_candidates(s, pass == 0);
+	for (int worst = PORT_FREE; worst <= PORT_QUARANTINED && !port; worst++) {
+		collect_candidates(s, worst == PORT_FREE);
 		for (int tier = 0; tier < TIERS && !port; tier++)
 			port = pick_in_tier(s, (enum tier)tier);
-		if (!port && pass == 0)
-			port = pick_own_companion(s);
-		if (port)
-			break;
+		if (!port)
+			port = pick_own_companion(s, (enum port_state)worst);
 	}
 	return port;
 }
@@ -201,7 +199,7 @@ port_pick(const struct port_pick_options *options, struct lease_table *table, co
 	if (question->if_taken != IF_TAKEN_OTHER_PORT)
 		return pick_exactly(&s, port);
 	for (size_t i = 0; i < sizeof(wished) / sizeof(wished[0]); i++)
-		if (usable(&s, wished[i])) {
+		if (usable(&s, wished[i], PORT_FREE)) {
 			*port = wished[i];
 			return MAP_OK;
 		}

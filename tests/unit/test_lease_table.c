@@ -460,10 +460,10 @@ static bool
 model_busy(const struct port_wish *w, uint16_t external, bool count_quarantined)
 {
 	const struct entry *other = model_by_external(w->transport == UDP ? TCP : UDP, external);
+	enum port_state is = model_port(w, external);
 
-	return model_by_external(w->transport, external) ||
-	       (other && (other->record.companion || w->companion)) ||
-	       (count_quarantined && kept_at(w->transport, external));
+	return is == PORT_TAKEN || (is == PORT_QUARANTINED && count_quarantined) ||
+	       (other && (other->record.companion || w->companion));
 }
 
 static void
