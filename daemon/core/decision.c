@@ -97,8 +97,12 @@ apply_renewal(struct decider *d, const struct map_request *request, struct lease
 
 	if (request->description[0] && !lease_set_description(lease, request->description))
 		return false;
-	if (lease->record.origin != request->origin && !adopt && lease->record.ends >= ends)
+	if (lease->record.origin != request->origin && !adopt && lease->record.ends >= ends) {
+		/* The answer stands on what this batch made of the lease. */
+		if (lease->change)
+			lease->change->askers |= d->asker;
 		return true;
+	}
 	if (!transaction_touch(d->transaction, lease, d->asker))
 		return false;
 	if (adopt) {

@@ -15,6 +15,7 @@ enum { BATCH_MAX = 64, EXPIRE_MAX = 250 };
 /* Putting our table back costs a token; one comes back each second.  Bounds what a program that keeps removing it can cost. */
 enum { RESTORE_BURST = 20 };
 #define RESTORE_REFILL MONOTIME_SECOND
+#define EXPIRE_RETRY   MONOTIME_SECOND
 
 struct member {
 	struct map_request request;
@@ -35,6 +36,7 @@ struct engine {
 	bool lost;                 /* and has not got it now */
 	unsigned restore_tokens;
 	monotime restore_since;    /* when the tokens were last counted */
+	monotime retry;            /* the kernel would not let leases end: not again before */
 	struct counters counters;
 	struct log_limit limit;
 	monotime now;              /* of the call being served; for what settling logs */
@@ -89,7 +91,6 @@ static const struct {
 	[ENDING_DELETED] = {"deleted", offsetof(struct counters, deleted)},
 	[ENDING_REMOVED] = {"removed", offsetof(struct counters, removed)},
 	[ENDING_REPLACED] = {"replaced", offsetof(struct counters, deleted)},
-	[ENDING_REFUSED] = {"refused-by-kernel", offsetof(struct counters, kernel_refusals)},
 };
 
 static void
@@ -99,6 +100,7 @@ settle_change(void *arg, const struct change *change)
 	const struct lease_record *record = &change->lease->record;
 
 	if (change->failed) {
+		e->counters.kernel_refusals += change->refused;
 		for (size_t i = 0; i < e->members; i++)
 			if (change->askers >> i & 1)
 				e->batch[i].reply = (struct map_reply){.result = MAP_NO_RESOURCES};
@@ -228,8 +230,8 @@ restore(struct engine *e, monotime now, struct fault *fault)
 	return 0;
 }
 
-/* Brings what is pending into the kernel, or takes it back. */
-static void
+/* Brings what is pending into the kernel, or takes it back and returns false. */
+static bool
 commit(struct engine *e, monotime now)
 {
 	struct fault fault = {""};
@@ -246,6 +248,7 @@ commit(struct engine *e, monotime now)
 		transaction_undo(e->transaction, now);
 	}
 	transaction_settle(e->transaction, settle_change, e);
+	return error == 0;
 }
 
 static void
@@ -311,6 +314,8 @@ next_deadline(const struct engine *e)
 	const struct lease *lease = lease_table_first_to_end(e->table);
 	monotime next = lease ? lease->record.ends : MONOTIME_NEVER;
 
+	if (next < e->retry)
+		next = e->retry;
 	if (e->lost && e->restore_since + RESTORE_REFILL < next)
 		next = e->restore_since + RESTORE_REFILL;
 	return next;
@@ -322,14 +327,14 @@ engine_run(struct engine *e, monotime now)
 	struct fault fault;
 	struct lease *lease;
 
-	for (int i = 0; i < EXPIRE_MAX; i++) {
+	for (int i = 0; i < EXPIRE_MAX && now >= e->retry; i++) {
 		lease = lease_table_first_to_end(e->table);
 		if (!lease || lease->record.ends > now ||
 		    !transaction_end(e->transaction, lease, ENDING_EXPIRED, now, 0))
 			break;
 	}
-	if (transaction_pending(e->transaction))
-		commit(e, now);
+	if (transaction_pending(e->transaction) && !commit(e, now))
+		e->retry = now + EXPIRE_RETRY;
 	if (e->lost && may_restore(e, now))
 		restore(e, now, &fault);
 	return next_deadline(e);

@@ -198,7 +198,7 @@ find_objections(struct transaction *t)
 		if (change->removal.error == ENOENT)
 			return OBJECTION_MISSING;
 		if (change->removal.error || change->addition.error) {
-			change->failed = true;
+			change->failed = change->refused = true;
 			found = OBJECTION_SOME;
 		}
 	}

@@ -22,6 +22,7 @@ struct change {
 	struct lease_record before;   /* if it existed: as the kernel knows it (its description is not kept) */
 	bool existed;
 	bool failed;                  /* taken back: the kernel refused it, or one it depends on */
+	bool refused;                 /* it was this one that the kernel refused */
 	enum ending ending;
 	uint64_t askers;              /* bit n: the batch's request n had a part in it */
 	struct firewall_outcome removal;
