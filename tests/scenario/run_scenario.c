@@ -672,7 +672,7 @@ take_wan(struct story *s, struct words *w, struct address *address)
 {
 	if (!words_take(w, "none"))
 		return take_address(s, w, address);
-	*address = address_from_ipv4(0);
+	*address = (struct address){0};
 	return true;
 }
 
