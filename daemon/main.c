@@ -40,9 +40,6 @@ struct daemon {
 	monotime started;
 };
 
-/* --- what the engine asks ----------------------------------------------------------------------
- */
-
 static uint32_t
 random_bits(void *arg)
 {
@@ -64,9 +61,6 @@ is_listening(void *arg, enum transport transport, uint16_t port)
 	}
 	return false;
 }
-
-/* --- start and stop ----------------------------------------------------------------------------
- */
 
 static void
 make_state_directory(const char *path, const struct sandbox_user *user)

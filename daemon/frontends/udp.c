@@ -104,8 +104,7 @@ fill_protocols(const struct config *config, struct protocol protocol[VERSIONS])
 	protocol[VERSION_OTHER] = config->pcp ? pcp : no_pcp;
 }
 
-/* --- which datagrams are for us ----------------------------------------------------------------
- */
+/* --- which datagrams are for us --- */
 
 static const struct in_pktinfo *
 packet_info(struct msghdr *m)
@@ -132,8 +131,7 @@ is_for_us(const struct lan *lan, struct msghdr *m, struct slot *slot)
 	       interface_has_host(&lan->interface, &slot->datagram.source);
 }
 
-/* --- a batch -----------------------------------------------------------------------------------
- */
+/* --- a batch --- */
 
 static void
 seal(struct slot *slot, const struct map_request *request, const struct map_reply *reply)
@@ -324,8 +322,7 @@ on_readable(evutil_socket_t fd, short events, void *arg)
 		udp->options.changed(udp->options.arg);
 }
 
-/* --- announcements -----------------------------------------------------------------------------
- */
+/* --- announcements --- */
 
 enum { ANNOUNCEMENT_KINDS = 2, ANNOUNCEMENT_SIZE = 64 };
 
@@ -435,8 +432,7 @@ udp_announce(struct udp *udp)
 		announce(&udp->lan[i]);
 }
 
-/* --- sockets -----------------------------------------------------------------------------------
- */
+/* --- sockets --- */
 
 struct socket_option {
 	int level, name, value;

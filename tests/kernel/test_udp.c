@@ -42,8 +42,7 @@ static struct network *network;
 static struct udp *udp;
 static struct config config;
 
-/* --- an engine that says yes --------------------------------------------------------------------
- */
+/* --- an engine that says yes --- */
 
 static struct {
 	struct map_request pending[UDP_BATCH];
@@ -104,8 +103,7 @@ changed(void *arg)
 	fake.changes++;
 }
 
-/* --- hosts ---------------------------------------------------------------------------------------
- */
+/* --- hosts --- */
 
 static void
 enter(int space)
@@ -191,8 +189,7 @@ assert_silence(int fd)
 	assert_int_equal(answer_to(fd, bytes, sizeof(bytes)), -1);
 }
 
-/* --- the laboratory ------------------------------------------------------------------------------
- */
+/* --- the laboratory --- */
 
 static int
 group_setup(void **state)
@@ -297,8 +294,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* --- tests ---------------------------------------------------------------------------------------
- */
+/* --- tests --- */
 
 static void
 answers_from_the_address_that_was_asked(void **state)
