@@ -77,6 +77,8 @@ static enum map_result
 decide_static(const struct decider *d, const struct map_request *request, const struct lease *lease,
 	      struct map_reply *reply)
 {
+	if (address_is_unspecified(&d->external))
+		return MAP_NO_ADDRESS;
 	if (!meets_wish(d, request, lease->record.external_port))
 		return MAP_PORT_TAKEN;
 	describe(d, lease, reply);
