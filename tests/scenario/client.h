@@ -15,6 +15,8 @@
 
 enum protocol { NATPMP, PCP, UPNP };
 
+#define AS_IT_SHOULD_BE UINT32_MAX
+
 /* What a line of a story says that a client asks. */
 struct ask {
 	enum protocol protocol;
@@ -30,13 +32,13 @@ struct ask {
 	struct address host;	/* internal, of UPnP */
 	struct address claimed; /* the client's own, in PCP's header */
 	char name[MAPPING_DESCRIPTION_MAX + 1];
-	int version, opcode; /* -1: the right one */
-	size_t cut;	     /* octets of the datagram to be sent */
+	uint32_t version, opcode; /* octets of the datagram */
+	uint32_t cut;		  /* how many of them are sent */
 };
 
 /* What it hears. */
 struct heard {
-	bool any;
+	bool any, has_address, has_epoch;
 	unsigned result; /* 0 = ok; of UPnP the error's number */
 	uint16_t port;	 /* of a mapping */
 	struct address address;
@@ -90,9 +92,9 @@ write_datagram(const struct ask *ask, uint8_t *bytes, size_t size)
 		write_natpmp(ask, &out);
 	else
 		write_pcp(ask, &out);
-	if (ask->version >= 0)
+	if (ask->version != AS_IT_SHOULD_BE)
 		bytes[0] = (uint8_t)ask->version;
-	if (ask->opcode >= 0)
+	if (ask->opcode != AS_IT_SHOULD_BE)
 		bytes[1] = (uint8_t)ask->opcode;
 	return ask->cut < out.at ? ask->cut : out.at;
 }
@@ -110,11 +112,13 @@ read_natpmp(const struct ask *ask, const uint8_t *sent, struct wire_reader *in, 
 	heard->result = wire_u16(in);
 	if (heard->result == 5)
 		return NULL; /* the request's own octets follow */
+	heard->has_epoch = true;
 	heard->epoch = wire_u32(in);
 	if (ask->kind == REQUEST_ADDRESS) {
 		heard->address = (struct address){.bytes = {[10] = 0xff, [11] = 0xff}};
 		wire_copy(in, heard->address.bytes + 12, 4);
-		if ((heard->result == 0) == address_is_unspecified(&heard->address))
+		heard->has_address = heard->result == 0;
+		if (heard->has_address == address_is_unspecified(&heard->address))
 			return "with an address that does not fit the result";
 	} else {
 		if (wire_u16(in) != ask->internal)
@@ -140,6 +144,7 @@ read_pcp(const struct ask *ask, const uint8_t *sent, struct wire_reader *in, str
 	wire_u8(in);
 	heard->result = wire_u8(in);
 	heard->lifetime = wire_u32(in);
+	heard->has_epoch = true;
 	heard->epoch = wire_u32(in);
 	wire_take(in, 12);
 	if (in->failed || wire_left(in) % 4 != 0)
@@ -157,12 +162,13 @@ read_pcp(const struct ask *ask, const uint8_t *sent, struct wire_reader *in, str
 		return "of a wrong length";
 	if (memcmp(echo, sent + 24, 18) != 0)
 		return "about another mapping";
+	heard->has_address = ask->kind == REQUEST_MAP;
 	if (ask->kind != REQUEST_MAP)
 		heard->port = 0; /* the suggestion, as it was sent */
 	return NULL;
 }
 
-/* The answers' own version says how to read them. */
+/* sent: the request. */
 static inline const char *
 read_datagram(const struct ask *ask, const uint8_t *sent, const uint8_t *bytes, size_t size,
 	      struct heard *heard)
