@@ -99,13 +99,9 @@ apply_renewal(struct decider *d, const struct map_request *request, struct lease
 
 	if (request->description[0] && !lease_set_description(lease, request->description))
 		return false;
-	if (lease->record.origin != request->origin && !adopt && lease->record.ends >= ends) {
-		/* The answer stands on what this batch made of the lease. */
-		if (lease->change)
-			lease->change->askers |= d->asker;
+	if (lease->record.origin != request->origin && !adopt && lease->record.ends >= ends)
 		return true;
-	}
-	if (!transaction_touch(d->transaction, lease, d->asker))
+	if (!transaction_touch(d->transaction, lease))
 		return false;
 	if (adopt) {
 		lease->record.origin = request->origin;
@@ -196,7 +192,7 @@ insert(struct decider *d, const struct map_request *request, uint16_t port, stru
 		.ends = d->now + lifetime * MONOTIME_SECOND,
 		.description = request->description[0] ? request->description : NULL,
 	};
-	struct lease *lease = transaction_add(d->transaction, &record, d->asker);
+	struct lease *lease = transaction_add(d->transaction, &record);
 
 	if (!lease)
 		return MAP_NO_RESOURCES;
@@ -227,7 +223,7 @@ replace(struct decider *d, const struct map_request *request, struct lease *old,
 	}
 	if (address_is_unspecified(&d->external))
 		return MAP_NO_ADDRESS;
-	if (!transaction_end(d->transaction, old, ENDING_REPLACED, d->now, d->asker))
+	if (!transaction_end(d->transaction, old, ENDING_REPLACED, d->now))
 		return MAP_NO_RESOURCES;
 	return insert(d, request, port, reply);
 }
@@ -278,7 +274,7 @@ decide_delete(struct decider *d, const struct map_request *request, struct map_r
 		reply->lifetime = lease_remaining(&lease->record, d->now);
 		return MAP_NOT_YOURS;
 	}
-	return transaction_end(d->transaction, lease, ENDING_DELETED, d->now, d->asker) ? MAP_OK : MAP_NO_RESOURCES;
+	return transaction_end(d->transaction, lease, ENDING_DELETED, d->now) ? MAP_OK : MAP_NO_RESOURCES;
 }
 
 static enum map_result
@@ -295,7 +291,7 @@ decide_delete_all(struct decider *d, const struct map_request *request, struct m
 		if (lease->record.origin == ORIGIN_STATIC)
 			result = MAP_OTHER_MECHANISM; /* RFC 6886 3.4: as many as possible, and say so */
 		else if ((request->may_delete & ORIGIN_BIT(lease->record.origin)) &&
-			 !transaction_end(d->transaction, lease, ENDING_DELETED, d->now, d->asker))
+			 !transaction_end(d->transaction, lease, ENDING_DELETED, d->now))
 			result = MAP_NO_RESOURCES;
 	}
 	return result;
@@ -332,4 +328,15 @@ decide(struct decider *d, const struct map_request *request, struct map_reply *r
 	d->denied_by = 0;
 	*reply = (struct map_reply){0};
 	reply->result = deciders[request->kind](d, request, reply);
+}
+
+bool
+decision_stands_on(const struct map_request *request, const struct lease_record *lease)
+{
+	if (request->transport != lease->transport)
+		return false;
+	if (request->by_external && request->external_port == lease->external_port)
+		return true;
+	return address_equal(&request->internal.address, &lease->internal.address) &&
+	       (request->kind == REQUEST_DELETE_ALL || request->internal.port == lease->internal.port);
 }

@@ -17,12 +17,13 @@ struct decider {
 	uint32_t max_mappings_per_client;
 	struct address external;     /* unspecified = none */
 	monotime now;
-	uint64_t asker;              /* the request's bit in the transaction */
 	unsigned denied_by;          /* out: line of the rule that refused, 0 = none or the default policy */
 };
 
-/* Fills all of *reply but the epoch.  The reply holds if the transaction's changes with this asker do not fail. */
+/* Fills all of *reply but the epoch.  A MAP_OK holds if the transaction carries out every change it stands on. */
 void decide(struct decider *, const struct map_request *, struct map_reply *reply);
+/* Does the answer stand on what the transaction does to this lease? */
+bool decision_stands_on(const struct map_request *, const struct lease_record *);
 
 /* Seconds a lease has left, rounded up; MAPPING_LIFETIME_STATIC for a static one. */
 uint32_t lease_remaining(const struct lease_record *, monotime now);

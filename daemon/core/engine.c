@@ -102,7 +102,7 @@ settle_change(void *arg, const struct change *change)
 	if (change->failed) {
 		e->counters.kernel_refusals += change->refused;
 		for (size_t i = 0; i < e->members; i++)
-			if (change->askers >> i & 1)
+			if (e->batch[i].reply.result == MAP_OK && decision_stands_on(&e->batch[i].request, record))
 				e->batch[i].reply = (struct map_reply){.result = MAP_NO_RESOURCES};
 	} else if (change->ending && !change->existed) {
 		return; /* came and went within the batch */
@@ -130,7 +130,7 @@ may_restore(struct engine *e, monotime now)
 	return e->restore_tokens > 0;
 }
 
-/* Ends a lease that the kernel will not hold.  If the present batch made or changed it, settling tells its askers. */
+/* Ends a lease that the kernel will not hold.  If the present batch made or changed it, settling tells its clients. */
 static void
 drop_refused(struct engine *e, struct lease *lease, int error, monotime now)
 {
@@ -281,7 +281,6 @@ engine_submit(struct engine *e, const struct map_request *request, monotime now)
 
 	if (e->members == BATCH_MAX)
 		engine_flush(e, now);
-	d.asker = UINT64_C(1) << e->members;
 	m = &e->batch[e->members++];
 	m->request = *request;
 	e->counters.requests[request->origin]++;
@@ -330,7 +329,7 @@ engine_run(struct engine *e, monotime now)
 	for (int i = 0; i < EXPIRE_MAX && now >= e->retry; i++) {
 		lease = lease_table_first_to_end(e->table);
 		if (!lease || lease->record.ends > now ||
-		    !transaction_end(e->transaction, lease, ENDING_EXPIRED, now, 0))
+		    !transaction_end(e->transaction, lease, ENDING_EXPIRED, now))
 			break;
 	}
 	if (transaction_pending(e->transaction) && !commit(e, now))
@@ -345,7 +344,7 @@ engine_remove(struct engine *e, uint64_t id, monotime now)
 {
 	struct lease *lease = lease_table_by_id(e->table, id);
 
-	return lease && transaction_end(e->transaction, lease, ENDING_REMOVED, now, 0);
+	return lease && transaction_end(e->transaction, lease, ENDING_REMOVED, now);
 }
 
 int

@@ -35,7 +35,7 @@ transaction_free(struct transaction *t)
 }
 
 static struct change *
-note(struct transaction *t, struct lease *lease, uint64_t asker)
+note(struct transaction *t, struct lease *lease)
 {
 	struct change *change = lease->change;
 
@@ -44,17 +44,15 @@ note(struct transaction *t, struct lease *lease, uint64_t asker)
 		lease->change = change;
 		TAILQ_INSERT_TAIL(&t->changes, change, link);
 	}
-	if (change)
-		change->askers |= asker;
 	return change;
 }
 
 struct lease *
-transaction_add(struct transaction *t, const struct lease_record *record, uint64_t asker)
+transaction_add(struct transaction *t, const struct lease_record *record)
 {
 	struct lease *lease = lease_table_insert(t->table, record);
 
-	if (lease && !note(t, lease, asker)) {
+	if (lease && !note(t, lease)) {
 		lease_table_unlink(t->table, lease, record->created);
 		lease_table_discard(t->table, lease);
 		return NULL;
@@ -63,10 +61,10 @@ transaction_add(struct transaction *t, const struct lease_record *record, uint64
 }
 
 bool
-transaction_touch(struct transaction *t, struct lease *lease, uint64_t asker)
+transaction_touch(struct transaction *t, struct lease *lease)
 {
 	bool first = !lease->change;
-	struct change *change = note(t, lease, asker);
+	struct change *change = note(t, lease);
 
 	if (!change)
 		return false;
@@ -78,7 +76,7 @@ transaction_touch(struct transaction *t, struct lease *lease, uint64_t asker)
 }
 
 bool
-transaction_end(struct transaction *t, struct lease *lease, enum ending why, monotime now, uint64_t asker)
+transaction_end(struct transaction *t, struct lease *lease, enum ending why, monotime now)
 {
 	struct lease *heir = NULL;
 
@@ -87,7 +85,7 @@ transaction_end(struct transaction *t, struct lease *lease, enum ending why, mon
 		if (heir == lease)
 			heir = lease_next_internal(lease);
 	}
-	if ((heir && !transaction_touch(t, heir, asker)) || !transaction_touch(t, lease, asker))
+	if ((heir && !transaction_touch(t, heir)) || !transaction_touch(t, lease))
 		return false;
 	if (heir)
 		heir->record.outbound = true;
@@ -112,27 +110,58 @@ lease_mapping(const struct lease_record *record, monotime now, char comment[TRAN
 	};
 }
 
-static bool
-stage(struct transaction *t, monotime now)
+/* One transaction; several if it is larger than the firewall takes at once. */
+struct sending {
+	struct firewall *firewall;
+	struct fault *fault;
+	monotime now;
+	size_t staged;
+	bool in_pieces;
+	int error;
+};
+
+static void
+send_staged(struct sending *s)
+{
+	if (s->staged > 0 && !s->error)
+		s->error = firewall_commit(s->firewall, s->fault);
+	s->staged = 0;
+}
+
+static void
+stage(struct sending *s, enum firewall_change change, const struct lease_record *record,
+      struct firewall_outcome *outcome)
 {
 	char comment[TRANSACTION_COMMENT_SIZE];
+	struct mapping mapping = lease_mapping(record, s->now, comment);
+
+	if (s->staged == FIREWALL_CHUNK) {
+		s->in_pieces = true;
+		send_staged(s);
+	}
+	if (s->error)
+		return;
+	firewall_stage(s->firewall, change, &mapping, outcome);
+	s->staged++;
+}
+
+/* The net effect of all that has not failed. */
+static int
+apply(struct transaction *t, monotime now, struct fault *fault)
+{
+	struct sending s = {.firewall = t->firewall, .fault = fault, .now = now};
 	struct change *change;
-	struct mapping mapping;
-	bool any = false;
 
 	TAILQ_FOREACH(change, &t->changes, link)
-		if (change->existed && !change->failed) {
-			mapping = lease_mapping(&change->before, now, comment);
-			firewall_stage(t->firewall, FIREWALL_REMOVE, &mapping, &change->removal);
-			any = true;
-		}
+		change->removal = change->addition = (struct firewall_outcome){0};
 	TAILQ_FOREACH(change, &t->changes, link)
-		if (!change->ending && !change->failed) {
-			mapping = lease_mapping(&change->lease->record, now, comment);
-			firewall_stage(t->firewall, FIREWALL_ADD, &mapping, &change->addition);
-			any = true;
-		}
-	return any;
+		if (change->existed && !change->failed)
+			stage(&s, FIREWALL_REMOVE, &change->before, &change->removal);
+	TAILQ_FOREACH(change, &t->changes, link)
+		if (!change->ending && !change->failed)
+			stage(&s, FIREWALL_ADD, &change->lease->record, &change->addition);
+	send_staged(&s);
+	return s.error && s.in_pieces ? -ESTALE : s.error;
 }
 
 /* Puts the table back as it was before this change.  To be called from the latest change to the first. */
@@ -160,9 +189,9 @@ take_back(struct transaction *t, struct change *change, monotime now)
 static bool
 same_place(const struct lease_record *a, const struct lease_record *b)
 {
-	return a->transport == b->transport &&
-	       (a->external_port == b->external_port ||
-		(a->internal.port == b->internal.port && address_equal(&a->internal.address, &b->internal.address)));
+	return a->external_port == b->external_port || /* of whichever transport: it may be kept as a companion */
+	       (a->transport == b->transport && a->internal.port == b->internal.port &&
+		address_equal(&a->internal.address, &b->internal.address));
 }
 
 /* A change that shares its port or its internal endpoint with a failed one may stand on what that one did not do. */
@@ -184,63 +213,48 @@ spread_failure(struct transaction *t)
 	}
 }
 
-enum objection { OBJECTION_NONE, OBJECTION_SOME, OBJECTION_MISSING };
-
-/* Marks what the kernel objected to. */
-static enum objection
-find_objections(struct transaction *t)
-{
-	enum objection found = OBJECTION_NONE;
-	struct change *change;
-
-	TAILQ_FOREACH(change, &t->changes, link) {
-		/* What we would remove is not there: the kernel lost more than this batch can mend. */
-		if (change->removal.error == ENOENT)
-			return OBJECTION_MISSING;
-		if (change->removal.error || change->addition.error) {
-			change->failed = change->refused = true;
-			found = OBJECTION_SOME;
-		}
-	}
-	return found;
-}
-
-/* Resets the marks of an earlier attempt. */
-static void
-clear_outcomes(struct transaction *t)
+/* Does the kernel lack what we would remove, or hold what we would add?  Then it differs by more than this batch. */
+static bool
+is_stale(const struct transaction *t)
 {
 	struct change *change;
 
 	TAILQ_FOREACH(change, &t->changes, link)
-		change->removal = change->addition = (struct firewall_outcome){0};
+		if (change->removal.error == ENOENT || change->addition.error == EEXIST)
+			return true;
+	return false;
+}
+
+/* Marks what the kernel objected to.  False: to none in particular. */
+static bool
+find_refused(struct transaction *t)
+{
+	struct change *change;
+	bool any = false;
+
+	TAILQ_FOREACH(change, &t->changes, link)
+		if (change->removal.error || change->addition.error)
+			any = change->failed = change->refused = true;
+	return any;
 }
 
 int
 transaction_commit(struct transaction *t, monotime now, struct fault *fault)
 {
 	struct change *change;
-	int error;
+	int error = apply(t, now, fault);
 
-	clear_outcomes(t);
-	if (!stage(t, now))
-		return 0;
-	error = firewall_commit(t->firewall, fault);
 	if (!error || error == -ESTALE)
 		return error;
-	switch (find_objections(t)) {
-	case OBJECTION_NONE:
-		return error;
-	case OBJECTION_MISSING:
+	if (is_stale(t))
 		return -ESTALE;
-	case OBJECTION_SOME:
-		break;
-	}
+	if (!find_refused(t))
+		return error;
 	spread_failure(t);
 	TAILQ_FOREACH_REVERSE(change, &t->changes, changes, link)
 		if (change->failed)
 			take_back(t, change, now);
-	clear_outcomes(t);
-	return stage(t, now) ? firewall_commit(t->firewall, fault) : 0;
+	return apply(t, now, fault);
 }
 
 bool

@@ -24,7 +24,6 @@ struct change {
 	bool failed;                  /* taken back: the kernel refused it, or one it depends on */
 	bool refused;                 /* it was this one that the kernel refused */
 	enum ending ending;
-	uint64_t askers;              /* bit n: the batch's request n had a part in it */
 	struct firewall_outcome removal;
 	struct firewall_outcome addition;
 	TAILQ_ENTRY(change) link;
@@ -34,19 +33,19 @@ struct transaction *transaction_new(struct lease_table *, struct firewall *); /*
 void transaction_free(struct transaction *); /* one that is settled; NULL is allowed */
 
 /* A new lease.  NULL: out of memory. */
-struct lease *transaction_add(struct transaction *, const struct lease_record *, uint64_t asker);
+struct lease *transaction_add(struct transaction *, const struct lease_record *);
 /* To be called before a lease is changed.  False: out of memory, leave it alone. */
-bool transaction_touch(struct transaction *, struct lease *, uint64_t asker);
+bool transaction_touch(struct transaction *, struct lease *);
 /*
  * Ends a lease.  If outbound packets of its internal endpoint left through it, the oldest other lease of that endpoint
  * takes its place.  False: out of memory, it stays.
  */
-bool transaction_end(struct transaction *, struct lease *, enum ending, monotime now, uint64_t asker);
+bool transaction_end(struct transaction *, struct lease *, enum ending, monotime now);
 
 /*
  * Brings the net effect into the kernel.  What the kernel refuses is taken back and marked failed, the rest committed
- * once more.  0: done.  -ESTALE: the kernel does not hold what we believe; nothing was applied: make its table anew from the
- * lease table, or undo.  Other -errno: nothing was applied: undo.
+ * once more.  0: done.  -ESTALE: the kernel does not hold what we believe, or only a part of what is more than it takes at
+ * once: make its table anew from the lease table (or undo, and do it later).  Other -errno: nothing was applied: undo.
  */
 int transaction_commit(struct transaction *, monotime now, struct fault *);
 bool transaction_pending(const struct transaction *);

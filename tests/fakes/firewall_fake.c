@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PORTS = 65536, STAGED_MAX = 70000 };
+enum { PORTS = 65536, STAGED_MAX = FIREWALL_CHUNK };
 
 struct staged {
 	enum firewall_change change;
@@ -172,7 +172,7 @@ void
 firewall_stage(struct firewall *f, enum firewall_change change, const struct mapping *m, struct firewall_outcome *outcome)
 {
 	if (f->count == STAGED_MAX)
-		abort();
+		abort(); /* the caller must commit first */
 	*outcome = (struct firewall_outcome){0};
 	f->staged[f->count++] = (struct staged){change, *m, outcome};
 }

@@ -52,8 +52,7 @@ set_up(void **state)
 			     .ports = &ports,
 			     .max_mappings_per_client = 5,
 			     .external = address("203.0.113.5"),
-			     .now = 1000000,
-			     .asker = 1};
+			     .now = 1000000};
 	if (firewall_open(&firewall, &(struct firewall_options){true}, &fault) < 0)
 		return -1;
 	d.transaction = transaction_new(d.table, firewall);
