@@ -25,8 +25,8 @@ enum {
 	READERS_MAX = 12, /* the rest is kept for those who may change */
 	BACKLOG = 16,
 	PATIENCE = 10000,   /* milliseconds, unless the options say otherwise */
-	LEASES_A_TURN = 64, /* sent, each with its question to the kernel */
-	EXAMINED_A_TURN = 1000,
+	LEASES_A_TURN = 16, /* sent, each with its question to the kernel: some 0.3 ms */
+	EXAMINED_A_TURN = 250,
 	RESULT_ROOM = 1024, /* for the line that ends a reply: its message may be all escapes */
 };
 
