@@ -92,7 +92,7 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(call libs,frontends c
 	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
 $(BUILD)/tests/scenario/run_%: $(BUILD)/tests/scenario/run_%.o $(call libs,frontends core base fakes protocols)
 	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
-$(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,core base backend protocols)
+$(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,frontends core base backend protocols)
 	$(call link,$(LIBS_DAEMON) -lcmocka)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(call libs,protocols)
 	$(call link,-fsanitize=fuzzer -ljansson)
@@ -127,7 +127,7 @@ check: unit scenario kernel lint ## quick tests, no root needed
 unit: $(UNIT) ## unit tests
 	$(call each,$^)
 scenario: $(SCENARIO) ## stories of days with a fake kernel and clock
-	$(call each,$^,env SCENARIOS=tests/scenario)
+	$(call each,$^)
 kernel: $(KERNEL) ## the backend against the kernel, in namespaces of its own
 	$(call each,$^,unshare -Urn)
 lint: $(PROGRAMS) ## layers, manual pages, shipped configurations, scripts
