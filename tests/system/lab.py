@@ -46,6 +46,7 @@ table inet admin {
 """
 
 CLONE_NEWNET = 0x40000000
+IP_PKTINFO = 8
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -125,6 +126,8 @@ class Host:
     def bound(self, kind, port=0, address="0.0.0.0"):
         sock = self.socket(kind)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # a client may use its own server's port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((address, port))
         return sock
 
@@ -201,12 +204,16 @@ class Server:
                 connection.sendall(self._answer(peer, data))
 
     def _udp(self):
+        """Answers from the address that was asked."""
+        self.sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         with contextlib.suppress(OSError):
             while True:
-                data, peer = self.sock.recvfrom(2048)
+                data, control, _, peer = self.sock.recvmsg(2048, 64)
                 if peer is None:  # shut down
                     return
-                self.sock.sendto(self._answer(peer, data), peer)
+                _, asked = struct.unpack("=I4s4x", control[0][2])
+                self.sock.sendmsg([self._answer(peer, data)],
+                                  [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4x", 0, asked))], 0, peer)
 
     def close(self):
         for sock in [self.sock] + self.connections:

@@ -20,12 +20,12 @@ def cpu_seconds(pid):
 
 def test_other_tables_are_not_touched(lab):
     before = lab.gw.run("nft", "list", "ruleset").stdout
-    assert "portlease" not in before
+    assert lab.gw.run("nft", "list", "table", "inet", "admin").stdout == before
     daemon = lab.daemon()
     natpmp_map(lab.lan1, "tcp", 8000, 4000)
-    ours = lab.gw.run("nft", "list", "table", "inet", "portlease").stdout
-    assert "drop" not in ours
-    assert lab.gw.run("nft", "list", "ruleset").stdout.replace(ours, "").strip() == before.strip()
+    assert lab.gw.run("nft", "list", "tables").stdout.split("\n") == ["table inet admin", "table inet portlease", ""]
+    assert lab.gw.run("nft", "list", "table", "inet", "admin").stdout == before
+    assert "drop" not in lab.gw.run("nft", "list", "table", "inet", "portlease").stdout
     assert daemon.stop() == 0
     assert lab.gw.run("nft", "list", "ruleset").stdout == before
 
@@ -58,8 +58,7 @@ def test_a_deleted_table_comes_back_with_the_time_that_was_left(lab, daemon):
     for port in range(100):
         natpmp_map(lab.lan1, "tcp", 10000 + port, 20000 + port, 1000 + port)
     assert len(lab.external_ports("tcp")) == 100
-    for ruin in ("delete table inet portlease", "flush table inet portlease", "flush map inet portlease fwd4",
-                 "flush ruleset"):
+    for ruin in ("delete table inet portlease", "flush table inet portlease", "flush ruleset"):
         lab.gw.nft(ruin + "\n")
         wait_for(lambda: len(lab.external_ports("tcp")) == 100, 2, f"the mappings are back after {ruin}")
     elements = {key["elem"]["val"]["concat"][1]: key["elem"] for key, _ in lab.elements("fwd4")}
@@ -141,11 +140,13 @@ def test_killed_the_kernel_closes_the_port_at_the_leases_end(lab, daemon, transp
 
 def test_started_after_a_crash_it_begins_anew(lab, daemon):
     natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    epoch = wait_for(lambda: natpmp_address(lab.lan1).epoch, 3, "an epoch above 0")
     daemon.kill()
     assert lab.external_ports("tcp")
+    started = time.monotonic()
     daemon.start()
     assert lab.external_ports("tcp") == {} and daemon.leases() == []
-    assert natpmp_address(lab.lan1).epoch <= 2
+    assert natpmp_address(lab.lan1).epoch < epoch + time.monotonic() - started
     assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
 
 
@@ -156,7 +157,6 @@ def test_sigterm_takes_the_table_away(lab, daemon):
     assert daemon.stop() == 0
     assert lab.gw.run("nft", "list", "table", "inet", "portlease", check=False).returncode != 0
     assert lab.wan.refused("tcp", WAN, 4000)
-    assert not os.path.exists(daemon.socket)
 
 
 @BOTH
