@@ -38,6 +38,13 @@ enum {
 	    0, /* a staged change has its number from 1 on; the layout's are NFT_SEQUENCE_… */
 };
 
+struct staged {
+	struct firewall_outcome *outcome;
+	enum firewall_change change;
+	enum transport transport;
+	uint16_t external_port;
+};
+
 struct firewall {
 	struct firewall_options options;
 	struct firewall_network network; /* as the table has it */
@@ -50,10 +57,10 @@ struct firewall {
 	int watch;
 	uint32_t port; /* the command socket's address, by which our own commits are known */
 
-	size_t staged;
+	size_t staged_count;
 	int stage_error;
-	struct firewall_outcome *outcomes[STAGED_MAX];
-	struct nft_batch changes;
+	struct staged staged[STAGED_MAX];
+	struct nft_batch changes; /* their messages */
 
 	/* Pages that are never touched cost nothing. */
 	uint8_t change_bytes[STAGED_SIZE];
@@ -277,8 +284,10 @@ table_is_ours(struct firewall *f)
 	return ask(f, &question, take_table, &intact) && intact;
 }
 
-/* A chain cannot be taken without its rules, nor a set that a rule uses, and every set of ours is
- * used. */
+/*
+ * A chain cannot be taken without its rules, nor a set that a rule uses, and every set of ours is
+ * used.  A rule that is replaced in place keeps its number: that is not seen.
+ */
 static bool
 rules_are_ours(struct firewall *f)
 {
@@ -311,14 +320,40 @@ struct sorted {
 	int error;	/* the first */
 	bool outside;	/* it was not about a staged change */
 	size_t refused; /* staged changes */
+	size_t echoed;	/* where in the stage the next echo belongs */
 	uint64_t table;
 	uint64_t rules[NFT_RULES_MAX];
 };
 
+/* NULL: no change bears this number. */
 static struct firewall_outcome *
 outcome_of(struct firewall *f, uint32_t sequence)
 {
-	return sequence >= 1 && sequence <= f->staged ? f->outcomes[sequence - 1] : NULL;
+	return sequence >= 1 && sequence <= f->staged_count ? f->staged[sequence - 1].outcome
+							    : NULL;
+}
+
+/*
+ * The echo of an element does not bear its message's sequence number (Linux 6.18 says 0), so the
+ * key tells.  Echoes come in the order staged: each is found where the last one was, or soon after.
+ */
+static void
+take_count(struct firewall *f, const struct nlmsghdr *m, struct sorted *sorted)
+{
+	struct nft_seen seen;
+
+	if (!nft_get_mapping(m, &seen))
+		return;
+	for (size_t i = 0; i < f->staged_count; i++) {
+		const struct staged *s = &f->staged[(sorted->echoed + i) % f->staged_count];
+
+		if (s->change == FIREWALL_REMOVE && s->transport == seen.transport &&
+		    s->external_port == seen.external_port) {
+			s->outcome->connections = seen.connections;
+			sorted->echoed += i + 1;
+			return;
+		}
+	}
 }
 
 static void
@@ -343,7 +378,6 @@ static void
 take_reply(struct firewall *f, const struct nlmsghdr *m, void *argument)
 {
 	struct sorted *sorted = argument;
-	struct firewall_outcome *outcome;
 	uint32_t rule;
 
 	switch (m->nlmsg_type) {
@@ -359,9 +393,7 @@ take_reply(struct firewall *f, const struct nlmsghdr *m, void *argument)
 			sorted->rules[rule] = handle_of(m, NFTA_RULE_HANDLE);
 		break;
 	case NFT_TYPE(NFT_MSG_DELSETELEM):
-		outcome = outcome_of(f, m->nlmsg_seq);
-		if (outcome)
-			outcome->connections = nft_get_count(m);
+		take_count(f, m, sorted);
 		break;
 	}
 }
@@ -408,7 +440,7 @@ describe(struct firewall *f, const struct sorted *sorted, struct fault *fault)
 	if (sorted->outside)
 		return fault_set(fault, sorted->error, "nftables refused the table " NFT_TABLE);
 	return fault_set(fault, sorted->error, "nftables refused %zu of %zu changes",
-			 sorted->refused, f->staged);
+			 sorted->refused, f->staged_count);
 }
 
 /* Empties the stage, whatever becomes of it. */
@@ -428,7 +460,7 @@ transact(struct firewall *f, const struct nft_batch *layout, struct fault *fault
 		else
 			keep_handles(f, &sorted);
 	}
-	f->staged = 0;
+	f->staged_count = 0;
 	f->stage_error = 0;
 	f->changes.used = 0;
 	f->changes.full = false;
@@ -496,12 +528,15 @@ firewall_stage(struct firewall *f, enum firewall_change change, const struct map
 	       struct firewall_outcome *outcome)
 {
 	*outcome = (struct firewall_outcome){0};
-	if (f->staged == STAGED_MAX) {
+	if (f->staged_count == STAGED_MAX) {
 		outcome->error = f->stage_error = ENOBUFS;
 		return;
 	}
-	f->outcomes[f->staged++] = outcome;
-	nft_put_mapping(&f->changes, change, mapping, (uint32_t)f->staged);
+	f->staged[f->staged_count++] = (struct staged){.outcome = outcome,
+						       .change = change,
+						       .transport = mapping->transport,
+						       .external_port = mapping->external_port};
+	nft_put_mapping(&f->changes, change, mapping, (uint32_t)f->staged_count);
 }
 
 int
@@ -509,30 +544,28 @@ firewall_commit(struct firewall *f, struct fault *fault)
 {
 	struct nft_batch nothing = {0};
 
-	if (!f->staged)
+	if (!f->staged_count)
 		return 0;
 	return tell_stale(f, transact(f, &nothing, fault), fault);
 }
 
 static void
-take_count(struct firewall *f, const struct nlmsghdr *m, void *argument)
+take_element(struct firewall *f, const struct nlmsghdr *m, void *argument)
 {
-	uint64_t *count = argument;
-
 	(void)f;
 	if (m->nlmsg_type == NFT_TYPE(NFT_MSG_NEWSETELEM))
-		*count = nft_get_count(m);
+		nft_get_mapping(m, argument);
 }
 
 uint64_t
 firewall_connections(struct firewall *f, enum transport transport, uint16_t external_port)
 {
 	struct nft_batch question = layout_batch(f);
-	uint64_t count = 0;
+	struct nft_seen seen = {0};
 
 	nft_put_query(&question, transport, external_port, SEQUENCE_BATCH);
-	ask(f, &question, take_count, &count);
-	return count;
+	ask(f, &question, take_element, &seen);
+	return seen.connections;
 }
 
 /* Watch */

@@ -206,22 +206,27 @@ inside(const struct nlattr *nest, uint16_t type)
 	return NULL;
 }
 
-uint64_t
-nft_get_count(const struct nlmsghdr *m)
+bool
+nft_get_mapping(const struct nlmsghdr *m, struct nft_seen *seen)
 {
-	const struct nlattr *attribute;
-	const struct nlattr *count = NULL;
+	const struct nlattr *attribute, *element = NULL, *key, *count;
+	struct port_key port;
 
 	mnl_attr_for_each(attribute, m, sizeof(struct nfgenmsg))
 	{
-		if (mnl_attr_get_type(attribute) != NFTA_SET_ELEM_LIST_ELEMENTS)
-			continue;
-		count = inside(attribute, NFTA_LIST_ELEM);
-		count = inside(count, NFTA_SET_ELEM_EXPR);
-		count = inside(count, NFTA_EXPR_DATA);
-		count = inside(count, NFTA_COUNTER_PACKETS);
+		if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_LIST_ELEMENTS)
+			element = inside(attribute, NFTA_LIST_ELEM);
 	}
-	if (!count || mnl_attr_get_payload_len(count) < sizeof(uint64_t))
-		return 0;
-	return be64toh(mnl_attr_get_u64(count));
+	key = inside(inside(element, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
+	if (!key || mnl_attr_get_payload_len(key) != sizeof(port))
+		return false;
+	memcpy(&port, mnl_attr_get_payload(key), sizeof(port));
+	count = inside(inside(inside(element, NFTA_SET_ELEM_EXPR), NFTA_EXPR_DATA),
+		       NFTA_COUNTER_PACKETS);
+	seen->transport = port.transport;
+	seen->external_port = ntohs(port.port);
+	seen->connections = count && mnl_attr_get_payload_len(count) == sizeof(uint64_t)
+				? be64toh(mnl_attr_get_u64(count))
+				: 0;
+	return true;
 }

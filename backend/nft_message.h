@@ -66,8 +66,14 @@ void nft_put_mapping(struct nft_batch *, enum firewall_change, const struct mapp
 /* Asks for one mapping's element in fwd4. */
 void nft_put_query(struct nft_batch *, enum transport, uint16_t external_port, uint32_t sequence);
 
-/* What the counter of the first element in a NEWSETELEM or DELSETELEM message says; 0 if it has
- * none. */
-uint64_t nft_get_count(const struct nlmsghdr *);
+/* An element of fwd4 as the kernel tells it. */
+struct nft_seen {
+	enum transport transport;
+	uint16_t external_port;
+	uint64_t connections;
+};
+
+/* The first element in a NEWSETELEM or DELSETELEM message; false: there is none with such a key. */
+bool nft_get_mapping(const struct nlmsghdr *, struct nft_seen *);
 
 #endif

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Packets through the firewall: 192.168.1.0/24 (two hosts) -- this namespace, 203.0.113.1 --
+ * 203.0.113.9 on the WAN. Here only what the backend itself promises; whole sessions of real
+ * clients are system tests.
+ */
+#include "firewall_bed.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct firewall *f;
+static struct fault fault;
+
+/* Namespaces, each held by a process of its own. */
+
+struct space {
+	pid_t holder;
+	int fd;
+};
+
+static struct space gateway, lan, wan;
+
+static void
+space_open(struct space *s)
+{
+	char path[64], byte;
+	int ready[2];
+
+	assert_int_equal(pipe(ready), 0);
+	s->holder = fork();
+	assert_true(s->holder >= 0);
+	if (s->holder == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)s->holder);
+	s->fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(s->fd >= 0);
+}
+
+static void
+space_close(struct space *s)
+{
+	close(s->fd);
+	kill(s->holder, SIGKILL);
+	waitpid(s->holder, NULL, 0);
+}
+
+/* A UDP socket in that namespace, bound to that address; port 0: any. */
+static int
+udp(const struct space *s, const char *address, uint16_t port)
+{
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int size = 4 << 20;
+	int fd;
+
+	assert_int_equal(setns(s->fd, CLONE_NEWNET), 0);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(setns(gateway.fd, CLONE_NEWNET), 0);
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	inet_pton(AF_INET, address, &own.sin_addr);
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+	return fd;
+}
+
+static void
+send_to(int fd, const char *address, uint16_t port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+	inet_pton(AF_INET, address, &to.sin_addr);
+	assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+}
+
+/* Who sent the next datagram, "address:port"; "" = none within 300 ms. */
+static const char *
+sender(int fd)
+{
+	static char text[32];
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	struct sockaddr_in from;
+	socklen_t size = sizeof(from);
+	char byte, address[INET_ADDRSTRLEN];
+
+	*text = '\0';
+	if (poll(&p, 1, 300) == 1 &&
+	    recvfrom(fd, &byte, 1, 0, (struct sockaddr *)&from, &size) == 1)
+		snprintf(text, sizeof(text), "%s:%u",
+			 inet_ntop(AF_INET, &from.sin_addr, address, sizeof(address)),
+			 ntohs(from.sin_port));
+	return text;
+}
+
+static int
+setup_spaces(void **state)
+{
+	(void)state;
+	leave_network();
+	gateway.fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	space_open(&lan);
+	space_open(&wan);
+	shell("ip link set lo up && ip link add br-lan type veth peer name eth0 netns %d && "
+	      "ip link add wan0 type veth peer name eth0 netns %d && "
+	      "ip addr add 192.168.1.1/24 dev br-lan && ip addr add 203.0.113.1/24 dev wan0 && "
+	      "ip addr add 203.0.113.7/24 dev wan0 && ip link set br-lan up && ip link set wan0 up "
+	      "&& "
+	      "echo 1 > /proc/sys/net/ipv4/ip_forward",
+	      (int)lan.holder, (int)wan.holder);
+	shell("nsenter -n -t %d sh -c 'ip addr add 192.168.1.10/24 dev eth0 && "
+	      "ip addr add 192.168.1.11/24 dev eth0 && ip link set lo up && ip link set eth0 up && "
+	      "ip route add default via 192.168.1.1'",
+	      (int)lan.holder);
+	shell("nsenter -n -t %d sh -c 'ip addr add 203.0.113.9/24 dev eth0 && ip link set eth0 up'",
+	      (int)wan.holder);
+	return 0;
+}
+
+static int
+teardown_spaces(void **state)
+{
+	(void)state;
+	space_close(&lan);
+	space_close(&wan);
+	return 0;
+}
+
+/* The admin's own masquerade, and our table with one mapping: udp 4500 -> 192.168.1.10:5000. */
+static int
+setup(void **state)
+{
+	struct firewall_network n = network();
+
+	(void)state;
+	shell("nft -f - 2>&1 <<'END'\n"
+	      "flush ruleset\n"
+	      "add table ip nat\n"
+	      "add chain ip nat postrouting { type nat hook postrouting priority srcnat; }\n"
+	      "add rule ip nat postrouting oifname \"wan0\" masquerade\n"
+	      "END");
+	if (firewall_open(&f, &masquerading, &fault) != 0 || firewall_create(f, &n, &fault) != 0)
+		fail_msg("%s", fault.text);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	firewall_close(f);
+	f = NULL;
+	return 0;
+}
+
+static struct mapping
+udp_mapping(void)
+{
+	struct mapping m = mapping(4500);
+
+	m.transport = TRANSPORT_UDP;
+	m.internal.port = 5000;
+	return m;
+}
+
+static void
+add(void)
+{
+	struct mapping m = udp_mapping();
+	struct firewall_outcome outcome;
+
+	firewall_stage(f, FIREWALL_ADD, &m, &outcome);
+	if (firewall_commit(f, &fault) != 0)
+		fail_msg("%s", fault.text);
+}
+
+/* Returns the old element's count. */
+static uint64_t
+renew(void)
+{
+	struct mapping m = udp_mapping();
+	struct firewall_outcome outcomes[2];
+
+	firewall_stage(f, FIREWALL_REMOVE, &m, &outcomes[0]);
+	firewall_stage(f, FIREWALL_ADD, &m, &outcomes[1]);
+	if (firewall_commit(f, &fault) != 0)
+		fail_msg("%s", fault.text);
+	return outcomes[0].connections;
+}
+
+/* Ports far from each other: no test meets a flow of another. */
+static uint16_t
+fresh_port(void)
+{
+	static uint16_t port = 20000;
+
+	return port++;
+}
+
+static void
+connect_in(int server, int times)
+{
+	for (int i = 0; i < times; i++) {
+		int client = udp(&wan, "203.0.113.9", fresh_port());
+
+		send_to(client, "203.0.113.1", 4500);
+		assert_string_not_equal(sender(server), "");
+		send_to(client, "203.0.113.1", 4500); /* the same connection */
+		assert_string_not_equal(sender(server), "");
+		close(client);
+	}
+}
+
+static void
+connections_are_counted_and_handed_over_by_a_renewal(void **state)
+{
+	int server = udp(&lan, "192.168.1.10", 5000);
+
+	(void)state;
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500), 0);
+	add();
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500), 0);
+	connect_in(server, 3);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500), 3);
+	assert_int_equal(firewall_connections(f, TRANSPORT_TCP, 4500), 0);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4501), 0);
+	assert_int_equal(renew(), 3);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500), 0);
+	connect_in(server, 2);
+	assert_int_equal(renew(), 2);
+	close(server);
+}
+
+static void
+assert_sends_as(const char *host, uint16_t port, const char *seen)
+{
+	int remote = udp(&wan, "203.0.113.9", fresh_port());
+	int local = udp(&lan, host, port);
+	struct sockaddr_in own;
+	socklen_t size = sizeof(own);
+	const char *from;
+
+	getsockname(remote, (struct sockaddr *)&own, &size);
+	send_to(local, "203.0.113.9", ntohs(own.sin_port));
+	from = sender(remote);
+	if (strncmp(from, seen, strlen(seen)) != 0)
+		fail_msg("%s:%u is seen as %s, not %s", host, port, from, seen);
+	close(remote);
+	close(local);
+}
+
+static void
+assert_sends_from_spare_port(const char *host, uint16_t port)
+{
+	int remote = udp(&wan, "203.0.113.9", fresh_port());
+	int local = udp(&lan, host, port);
+	struct sockaddr_in own;
+	socklen_t size = sizeof(own);
+	const char *from;
+
+	getsockname(remote, (struct sockaddr *)&own, &size);
+	send_to(local, "203.0.113.9", ntohs(own.sin_port));
+	from = strchr(sender(remote), ':');
+	assert_non_null(from);
+	assert_true(atoi(from + 1) >= 61000);
+	close(remote);
+	close(local);
+}
+
+static void
+a_mapped_socket_sends_from_its_port_and_nobody_else(void **state)
+{
+	(void)state;
+	assert_sends_as("192.168.1.10", 5000, "203.0.113.1:5000");
+	assert_sends_as("192.168.1.11", 4500, "203.0.113.1:4500");
+	add();
+	assert_sends_as("192.168.1.10", 5000, "203.0.113.1:4500");
+	assert_sends_as("192.168.1.10", 5000, "203.0.113.1:4500");
+	assert_sends_from_spare_port("192.168.1.11", 4500);
+	assert_sends_as("192.168.1.11", 5001, "203.0.113.1:5001");
+}
+
+static void
+it_sends_from_the_source_that_is_given(void **state)
+{
+	struct firewall_network n = network();
+
+	(void)state;
+	add();
+	n.has_source = true;
+	n.source = ipv4("203.0.113.7");
+	assert_int_equal(firewall_set_network(f, &n, &fault), 0);
+	assert_sends_as("192.168.1.10", 5000, "203.0.113.7:4500");
+	assert_sends_from_spare_port("192.168.1.11", 4500);
+	/* The admin's masquerade serves the others. */
+	assert_sends_as("192.168.1.11", 5001, "203.0.113.1:5001");
+}
+
+static void
+a_neighbour_dials_the_external_address(void **state)
+{
+	int server = udp(&lan, "192.168.1.10", 5000);
+	int neighbour = udp(&lan, "192.168.1.11", fresh_port());
+
+	(void)state;
+	send_to(neighbour, "203.0.113.1", 4500);
+	assert_string_equal(sender(server), "");
+	add();
+	close(neighbour);
+	neighbour = udp(&lan, "192.168.1.11", fresh_port());
+	send_to(neighbour, "203.0.113.1", 4500);
+	assert_int_equal(strncmp(sender(server), "203.0.113.1:", 12), 0);
+	close(neighbour);
+	close(server);
+}
+
+/* Sends datagrams of as many new flows to the mapping, from a process of its own. */
+static pid_t
+start_flows(int count)
+{
+	pid_t sending = fork();
+
+	assert_true(sending >= 0);
+	if (sending != 0)
+		return sending;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int i = 0; i < count; i++) {
+		int client = udp(&wan, "203.0.113.9", (uint16_t)(30000 + i));
+
+		send_to(client, "203.0.113.1", 4500);
+		close(client);
+	}
+	_exit(0);
+}
+
+static int
+count_waiting(int fd)
+{
+	char byte;
+	int count = 0;
+
+	while (recv(fd, &byte, 1, MSG_DONTWAIT) == 1)
+		count++;
+	return count;
+}
+
+static void
+a_renewal_loses_no_new_flow(void **state)
+{
+	enum { FLOWS = 3000 };
+	int server = udp(&lan, "192.168.1.10", 5000);
+	int renewals = 0, arrived = 0, status;
+	uint64_t counted = 0;
+	double deadline = milliseconds() + 20000;
+	pid_t sending;
+
+	(void)state;
+	add();
+	send_to(server, "203.0.113.9", 9); /* ARP is done before */
+	sending = start_flows(FLOWS);
+	while (waitpid(sending, &status, WNOHANG) == 0 && milliseconds() < deadline) {
+		counted += renew();
+		renewals++;
+		arrived += count_waiting(server);
+	}
+	pause_for(100);
+	arrived += count_waiting(server);
+	counted += renew();
+	print_message("%d renewals under %d new flows\n", renewals, FLOWS);
+	assert_int_equal(status, 0);
+	assert_true(renewals > 20);
+	assert_int_equal(arrived, FLOWS);
+	/* And every one was counted, by an element or by its successor. */
+	assert_int_equal(counted, FLOWS);
+	close(server);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(connections_are_counted_and_handed_over_by_a_renewal),
+	    TEST(a_mapped_socket_sends_from_its_port_and_nobody_else),
+	    TEST(it_sends_from_the_source_that_is_given),
+	    TEST(a_neighbour_dials_the_external_address),
+	    TEST(a_renewal_loses_no_new_flow),
+	};
+
+	return cmocka_run_group_tests_name("firewall traffic", tests, setup_spaces,
+					   teardown_spaces);
+}
