@@ -109,9 +109,12 @@ settle_change(void *arg, const struct change *change)
 	} else if (change->ending) {
 		++*(uint64_t *)((char *)&e->counters + endings[change->ending].counter);
 		log_lease(e, endings[change->ending].event, record);
-	} else {
-		++*(change->existed ? &e->counters.renewed : &e->counters.granted);
-		log_lease(e, change->existed ? "renewed" : "granted", record);
+	} else if (!change->existed) {
+		e->counters.granted++;
+		log_lease(e, "granted", record);
+	} else if (change->touched) {
+		e->counters.renewed++;
+		log_lease(e, "renewed", record);
 	}
 }
 
@@ -160,10 +163,14 @@ stage_chunk(struct engine *e, struct chunk *chunk, uint64_t *id, monotime now)
 
 	chunk->count = 0;
 	while (chunk->count < FIREWALL_CHUNK && (lease = lease_table_after_id(e->table, *id))) {
+		struct lease_record *record = &lease->record;
 		char comment[TRANSACTION_COMMENT_SIZE];
-		struct mapping mapping = lease_mapping(&lease->record, now, comment);
+		struct mapping mapping;
 
-		*id = lease->record.id;
+		/* The one before it may have been refused. */
+		record->outbound = lease_table_by_internal(e->table, record->transport, &record->internal) == lease;
+		mapping = lease_mapping(record, now, comment);
+		*id = record->id;
 		chunk->lease[chunk->count] = lease;
 		chunk->outcome[chunk->count] = (struct firewall_outcome){0};
 		firewall_stage(e->options.firewall, FIREWALL_ADD, &mapping, &chunk->outcome[chunk->count]);
@@ -207,6 +214,7 @@ rebuild(struct engine *e, monotime now, struct fault *fault)
 		else
 			skeleton = false;
 	} while (error || chunk.count == FIREWALL_CHUNK);
+	e->created = true;
 	e->lost = false;
 	return 0;
 }
@@ -359,11 +367,8 @@ engine_set_network(struct engine *e, const struct firewall_network *network, con
 		e->epoch = now; /* RFC 6887 8.5 */
 		e->counters.address_changes++;
 	}
-	if (!e->created) {
-		error = rebuild(e, now, fault);
-		e->created = error == 0;
-		return error;
-	}
+	if (!e->created)
+		return rebuild(e, now, fault);
 	error = e->lost ? -ESTALE : firewall_set_network(e->options.firewall, network, fault);
 	return error == -ESTALE ? restore(e, now, fault) : error;
 }

@@ -60,8 +60,9 @@ transaction_add(struct transaction *t, const struct lease_record *record)
 	return lease;
 }
 
-bool
-transaction_touch(struct transaction *t, struct lease *lease)
+/* The lease as it is, before its first change. */
+static bool
+remember(struct transaction *t, struct lease *lease)
 {
 	bool first = !lease->change;
 	struct change *change = note(t, lease);
@@ -76,6 +77,15 @@ transaction_touch(struct transaction *t, struct lease *lease)
 }
 
 bool
+transaction_touch(struct transaction *t, struct lease *lease)
+{
+	if (!remember(t, lease))
+		return false;
+	lease->change->touched = true;
+	return true;
+}
+
+bool
 transaction_end(struct transaction *t, struct lease *lease, enum ending why, monotime now)
 {
 	struct lease *heir = NULL;
@@ -85,7 +95,7 @@ transaction_end(struct transaction *t, struct lease *lease, enum ending why, mon
 		if (heir == lease)
 			heir = lease_next_internal(lease);
 	}
-	if ((heir && !transaction_touch(t, heir)) || !transaction_touch(t, lease))
+	if ((heir && !remember(t, heir)) || !remember(t, lease))
 		return false;
 	if (heir)
 		heir->record.outbound = true;

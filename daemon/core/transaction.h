@@ -21,6 +21,7 @@ struct change {
 	struct lease *lease;          /* after the batch; unlinked if it ended */
 	struct lease_record before;   /* if it existed: as the kernel knows it (its description is not kept) */
 	bool existed;
+	bool touched;                 /* by its client, not only as the heir of another */
 	bool failed;                  /* taken back: the kernel refused it, or one it depends on */
 	bool refused;                 /* it was this one that the kernel refused */
 	enum ending ending;
@@ -34,7 +35,7 @@ void transaction_free(struct transaction *); /* one that is settled; NULL is all
 
 /* A new lease.  NULL: out of memory. */
 struct lease *transaction_add(struct transaction *, const struct lease_record *);
-/* To be called before a lease is changed.  False: out of memory, leave it alone. */
+/* To be called before a lease is changed for its client.  False: out of memory, leave it alone. */
 bool transaction_touch(struct transaction *, struct lease *);
 /*
  * Ends a lease.  If outbound packets of its internal endpoint left through it, the oldest other lease of that endpoint
