@@ -595,6 +595,37 @@ every_request_and_result_is_counted(void **state)
 	assert_int_equal(counted()->address_changes, 1);
 }
 
+static bool
+logged(const char *part)
+{
+	if (!strstr(bed.log, part))
+		print_message("log: %s\n", bed.log);
+	return strstr(bed.log, part) != NULL;
+}
+
+static void
+what_happens_is_logged(void **state)
+{
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 60)));
+	assert_true(logged(
+	    "lease: granted id=1 client=192.168.1.2 protocol=nat-pmp transport=udp external=5000 "
+	    "internal=4000 lifetime=60"));
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 90)));
+	assert_true(logged("lease: renewed id=1 ") && logged("lifetime=90"));
+	pass(90);
+	assert_true(logged("lease: expired id=1 "));
+	ask(natpmp_map(wish(2, UDP, 80, 0, 60)));
+	assert_true(logged("request: refused client=192.168.1.2 ") &&
+		    logged("reason=not-authorized"));
+	ask(upnp_add(wish(2, UDP, 4000, 5000, 60)));
+	ask(upnp_delete(wish(2, UDP, 4000, 5000, 60)));
+	assert_true(logged("lease: deleted id=2 "));
+	fake_firewall_lose(bed.firewall);
+	engine_check_table(bed.engine, bed.now);
+	assert_true(logged("firewall: table restored leases=0"));
+}
+
 static void
 a_table_that_could_not_be_made_is_made_later(void **state)
 {
@@ -647,6 +678,7 @@ main(void)
 	    TEST(the_admin_removes_a_lease),
 	    TEST(renewals_set_or_prolong),
 	    TEST(every_request_and_result_is_counted),
+	    TEST(what_happens_is_logged),
 	    cmocka_unit_test_setup_teardown(a_table_that_could_not_be_made_is_made_later,
 					    bed_set_up_bare, bed_tear_down),
 	};

@@ -314,7 +314,5 @@ main(void)
 	};
 
 	bed.random = random_begin("random requests");
-	/* Refusals by the kernel are meant here. */
-	log_open(LOG_TARGET_SYSLOG, LOG_LEVEL_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
