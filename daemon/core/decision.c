@@ -335,8 +335,9 @@ decision_stands_on(const struct map_request *request, const struct lease_record 
 {
 	if (request->transport != lease->transport)
 		return false;
-	if (request->by_external && request->external_port == lease->external_port)
-		return true;
+	/* A mapping leads to the wished internal port, at whatever external one. */
+	if (request->by_external && request->kind == REQUEST_DELETE)
+		return request->external_port == lease->external_port;
 	return address_equal(&request->internal.address, &lease->internal.address) &&
 	       (request->kind == REQUEST_DELETE_ALL || request->internal.port == lease->internal.port);
 }
