@@ -32,10 +32,9 @@ enum {
 	REPLY_SIZE = 32 * 1024,	       /* the kernel's dumps come in pieces of at most this */
 	SEND_BUFFER = 2 * 1024 * 1024, /* a transaction is one message to it */
 	RECEIVE_BUFFER = 1024 * 1024,
-	WATCH_BURST = 256, /* commits looked at in one turn */
-	LOOK_ATTEMPTS = 8, /* a dump that somebody's commit interrupts is begun again */
-	SEQUENCE_BATCH =
-	    0, /* a staged change has its number from 1 on; the layout's are NFT_SEQUENCE_… */
+	WATCH_BURST = 256,  /* commits looked at in one turn */
+	LOOK_ATTEMPTS = 8,  /* a dump that somebody's commit interrupts is begun again */
+	SEQUENCE_BATCH = 0, /* from 1 on: numbers of staged changes; then NFT_SEQUENCE_TABLE */
 };
 
 struct staged {
@@ -398,12 +397,11 @@ take_reply(struct firewall *f, const struct nlmsghdr *m, void *argument)
 	}
 }
 
-/* One transaction of these messages and of what is staged, in one send: it is committed, or not,
- * when that returns. */
+/* These messages and what is staged, as one: committed, or not, when the send returns. */
 static int
 send_transaction(struct firewall *f, const struct nft_batch *layout)
 {
-	char begin[64], end[64];
+	_Alignas(struct nlmsghdr) char begin[64], end[64];
 	struct nlmsghdr *first = nftnl_batch_begin(begin, SEQUENCE_BATCH);
 	struct nlmsghdr *last = nftnl_batch_end(end, SEQUENCE_BATCH);
 	struct iovec parts[] = {
@@ -443,6 +441,15 @@ describe(struct firewall *f, const struct sorted *sorted, struct fault *fault)
 			 sorted->refused, f->staged_count);
 }
 
+static void
+forget_stage(struct firewall *f)
+{
+	f->staged_count = 0;
+	f->stage_error = 0;
+	f->changes.used = 0;
+	f->changes.full = false;
+}
+
 /* Empties the stage, whatever becomes of it. */
 static int
 transact(struct firewall *f, const struct nft_batch *layout, struct fault *fault)
@@ -460,10 +467,7 @@ transact(struct firewall *f, const struct nft_batch *layout, struct fault *fault
 		else
 			keep_handles(f, &sorted);
 	}
-	f->staged_count = 0;
-	f->stage_error = 0;
-	f->changes.used = 0;
-	f->changes.full = false;
+	forget_stage(f);
 	return result;
 }
 
@@ -498,6 +502,7 @@ firewall_destroy(struct firewall *f, struct fault *fault)
 	struct nft_batch layout = layout_batch(f);
 	int result;
 
+	forget_stage(f);
 	nft_layout_destroy(&layout);
 	result = transact(f, &layout, fault);
 	if (!result)

@@ -106,8 +106,9 @@ static const struct set sets[] = {
 };
 
 /* Made anew for each rule that matches it: an anonymous set belongs to one rule. */
+#define OWN_SET "__set%d"
 static const struct set tcp_or_udp = {
-    .name = "__set%d",
+    .name = OWN_SET,
     .flags = NFT_SET_ANONYMOUS | NFT_SET_CONSTANT,
     .key_type = TYPE_INET_PROTO,
     .key_size = 1,
@@ -158,67 +159,76 @@ struct expression {
 };
 
 /* clang-format off */
-#define NUMBER(name, n)      { .kind = FIELD_NUMBER, .attribute = NFTNL_EXPR_##name, .value.number = (n) }
-#define OCTETS(name, n, ...) { .kind = FIELD_OCTETS, .attribute = NFTNL_EXPR_##name, .size = (n), .value.octets = {__VA_ARGS__} }
-#define TEXT(name, s)        { .kind = FIELD_TEXT, .attribute = NFTNL_EXPR_##name, .value.text = (s) }
-#define SET_ID(name)         { .kind = FIELD_SET_ID, .attribute = NFTNL_EXPR_##name }
-#define SOURCE_OF(name)      { .kind = FIELD_SOURCE, .attribute = NFTNL_EXPR_##name }
+#define FIELD(k, name)       .kind = FIELD_##k, .attribute = NFTNL_EXPR_##name
+#define NUMBER(name, n)      { FIELD(NUMBER, name), .value.number = (n) }
+#define OCTETS(name, n, ...) { FIELD(OCTETS, name), .size = (n), .value.octets = {__VA_ARGS__} }
+#define TEXT(name, s)        { FIELD(TEXT, name), .value.text = (s) }
+#define SET_ID(name)         { FIELD(SET_ID, name) }
+#define SOURCE_OF(name)      { FIELD(SOURCE, name) }
 #define PORT(name, n)        OCTETS(name, 2, (n) >> 8, (n) & 0xff)
 
-/* Registers are numbered as `nft` does: 1 to 4 of 16 octets, 8 to 23 of 4 octets in the same place. */
-#define LOAD_META(what, to)       { "meta", { NUMBER(META_KEY, NFT_META_##what), NUMBER(META_DREG, to) } }
-#define LOAD_CT(what, to)         { "ct", { NUMBER(CT_KEY, NFT_CT_##what), NUMBER(CT_DREG, to) } }
-#define LOAD_DIALLED_ADDRESS(to)  { "ct", { NUMBER(CT_KEY, NFT_CT_DST_IP), NUMBER(CT_DREG, to), \
-					    OCTETS(CT_DIR, 1, IP_CT_DIR_ORIGINAL) } }
-#define LOAD_PACKET(base, at, size, to) { "payload", { NUMBER(PAYLOAD_DREG, to), NUMBER(PAYLOAD_BASE, base), \
-						       NUMBER(PAYLOAD_OFFSET, at), NUMBER(PAYLOAD_LEN, size) } }
-#define LOAD_PORT(n, to)          { "immediate", { NUMBER(IMM_DREG, to), PORT(IMM_DATA, n) } }
-#define LOAD_OUR_SOURCE(to)       { "immediate", { NUMBER(IMM_DREG, to), SOURCE_OF(IMM_DATA) } }
-#define STORE_MARK(from)          { "ct", { NUMBER(CT_KEY, NFT_CT_MARK), NUMBER(CT_SREG, from) } }
-#define BITS(and, xor)            { "bitwise", { NUMBER(BITWISE_SREG, 1), NUMBER(BITWISE_DREG, 1), NUMBER(BITWISE_LEN, 4), \
-						 NUMBER(BITWISE_MASK, and), NUMBER(BITWISE_XOR, xor) } }
-#define COMPARE(op, value)        { "cmp", { NUMBER(CMP_SREG, 1), NUMBER(CMP_OP, NFT_CMP_##op), value } }
-#define IN_SET(name, from)        { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, name) } }
-#define IN_OWN_SET(from)          { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, "__set%d"), SET_ID(LOOKUP_SET_ID) } }
-#define MAP(name, from, to)       { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, name), NUMBER(LOOKUP_DREG, to) } }
-#define JUMP(chain)               { "immediate", { NUMBER(IMM_DREG, NFT_REG_VERDICT), \
-						   NUMBER(IMM_VERDICT, (uint32_t)NFT_JUMP), TEXT(IMM_CHAIN, chain) } }
+/* Registers as `nft` numbers them: 1 to 4 of 16 octets, 8 to 23 of 4 octets in the same place. */
+#define LOAD_META(what, to)  { "meta", { NUMBER(META_KEY, NFT_META_##what), \
+					 NUMBER(META_DREG, to) } }
+#define LOAD_CT(what, to)    { "ct", { NUMBER(CT_KEY, NFT_CT_##what), NUMBER(CT_DREG, to) } }
+#define LOAD_DIALLED(to)     { "ct", { NUMBER(CT_KEY, NFT_CT_DST_IP), NUMBER(CT_DREG, to), \
+				       OCTETS(CT_DIR, 1, IP_CT_DIR_ORIGINAL) } }
+#define LOAD_HEADER(h, at, size, to) \
+	{ "payload", { NUMBER(PAYLOAD_DREG, to), NUMBER(PAYLOAD_BASE, NFT_PAYLOAD_##h##_HEADER), \
+		       NUMBER(PAYLOAD_OFFSET, at), NUMBER(PAYLOAD_LEN, size) } }
+#define LOAD_PORT(n, to)     { "immediate", { NUMBER(IMM_DREG, to), PORT(IMM_DATA, n) } }
+#define LOAD_OUR_SOURCE(to)  { "immediate", { NUMBER(IMM_DREG, to), SOURCE_OF(IMM_DATA) } }
+#define STORE_MARK(from)     { "ct", { NUMBER(CT_KEY, NFT_CT_MARK), NUMBER(CT_SREG, from) } }
+#define BITS(and, xor) \
+	{ "bitwise", { NUMBER(BITWISE_SREG, 1), NUMBER(BITWISE_DREG, 1), NUMBER(BITWISE_LEN, 4), \
+		       NUMBER(BITWISE_MASK, and), NUMBER(BITWISE_XOR, xor) } }
+#define COMPARE(op, value)   { "cmp", { NUMBER(CMP_SREG, 1), NUMBER(CMP_OP, NFT_CMP_##op), value } }
+#define IN_SET(name, from)   { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, name) } }
+#define IN_OWN_SET(from)     { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, OWN_SET), \
+					   SET_ID(LOOKUP_SET_ID) } }
+#define MAP(name, from, to)  { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, name), \
+					   NUMBER(LOOKUP_DREG, to) } }
+#define JUMP(chain) \
+	{ "immediate", { NUMBER(IMM_DREG, NFT_REG_VERDICT), \
+			 NUMBER(IMM_VERDICT, (uint32_t)NFT_JUMP), TEXT(IMM_CHAIN, chain) } }
 
-/* Translations: the address is in register 1. */
-#define NAT(type, ...)    { "nat", { NUMBER(NAT_TYPE, NFT_NAT_##type), NUMBER(NAT_FAMILY, NFPROTO_IPV4), \
-				     NUMBER(NAT_REG_ADDR_MIN, 1), __VA_ARGS__ } }
-#define NO_PORT           { .kind = FIELD_NONE }
-#define DNAT(port)        NAT(DNAT, NUMBER(NAT_REG_PROTO_MIN, port))
-#define SNAT              NAT(SNAT, NO_PORT)
-#define SNAT_PORT(port)   NAT(SNAT, NUMBER(NAT_REG_PROTO_MIN, port), \
-			      NUMBER(NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED))
-#define SNAT_PORTS(a, b)  NAT(SNAT, NUMBER(NAT_REG_PROTO_MIN, a), NUMBER(NAT_REG_PROTO_MAX, b), \
-			      NUMBER(NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED))
+/* Translations; the address is in register 1, ports are in the registers named. */
+#define NAT(type, ...) \
+	{ "nat", { NUMBER(NAT_TYPE, NFT_NAT_##type), NUMBER(NAT_FAMILY, NFPROTO_IPV4), \
+		   NUMBER(NAT_REG_ADDR_MIN, 1), __VA_ARGS__ } }
+#define NAT_FIRST(port)      NUMBER(NAT_REG_PROTO_MIN, port)
+#define NAT_LAST(port)       NUMBER(NAT_REG_PROTO_MAX, port)
+#define NAT_PORT_GIVEN       NUMBER(NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED)
+#define DNAT(port)           NAT(DNAT, NAT_FIRST(port))
+#define SNAT                 NAT(SNAT, { .kind = FIELD_NONE })
+#define SNAT_PORT(port)      NAT(SNAT, NAT_FIRST(port), NAT_PORT_GIVEN)
+#define SNAT_PORTS(a, b)     NAT(SNAT, NAT_FIRST(a), NAT_LAST(b), NAT_PORT_GIVEN)
 /* The kernel does not infer this flag from masquerade's ports: without it they are ignored. */
-#define MASQUERADE(...)   { "masq", { NUMBER(MASQ_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED), __VA_ARGS__ } }
-#define MASQUERADE_PORT(port)  MASQUERADE(NUMBER(MASQ_REG_PROTO_MIN, port))
-#define MASQUERADE_PORTS(a, b) MASQUERADE(NUMBER(MASQ_REG_PROTO_MIN, a), NUMBER(MASQ_REG_PROTO_MAX, b))
+#define MASQUERADE(...) \
+	{ "masq", { NUMBER(MASQ_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED), __VA_ARGS__ } }
+#define MASQ_FIRST(port)     NUMBER(MASQ_REG_PROTO_MIN, port)
+#define MASQ_LAST(port)      NUMBER(MASQ_REG_PROTO_MAX, port)
 
 /* Phrases. */
-#define LOAD_SOURCE(to)           LOAD_PACKET(NFT_PAYLOAD_NETWORK_HEADER, 12, 4, to)
-#define LOAD_DESTINATION(to)      LOAD_PACKET(NFT_PAYLOAD_NETWORK_HEADER, 16, 4, to)
-#define LOAD_SOURCE_PORT(to)      LOAD_PACKET(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, to)
-#define LOAD_DESTINATION_PORT(to) LOAD_PACKET(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, to)
-#define IPV4           LOAD_META(NFPROTO, 1), COMPARE(EQ, OCTETS(CMP_DATA, 1, NFPROTO_IPV4))
-/* Only so that `nft` takes its listing back: it wants a transport match before a port is translated. */
-#define TCP_OR_UDP     LOAD_META(L4PROTO, 1), IN_OWN_SET(1)
-#define EXTERNAL_PORT  LOAD_META(L4PROTO, 1), LOAD_DESTINATION_PORT(9)
-#define SENDERS_PORT   LOAD_META(L4PROTO, 1), LOAD_SOURCE_PORT(9)
-#define SENDER         LOAD_META(L4PROTO, 1), LOAD_SOURCE(9), LOAD_SOURCE_PORT(10)
-#define SENDER_IN_2    LOAD_META(L4PROTO, 2), LOAD_SOURCE(13), LOAD_SOURCE_PORT(14)
-#define SPARE_PORTS(first, last) LOAD_PORT(SPARE_FIRST, first), LOAD_PORT(SPARE_LAST, last)
-#define SET_MARK(and, xor) LOAD_CT(MARK, 1), BITS(and, xor), STORE_MARK(1)
-#define HAS_MARK(bit)  LOAD_CT(MARK, 1), BITS(bit, 0), COMPARE(EQ, NUMBER(CMP_DATA, bit))
-#define IS_DNATED      LOAD_CT(STATUS, 1), BITS(IPS_DST_NAT, 0), COMPARE(NEQ, NUMBER(CMP_DATA, 0))
+#define LOAD_SADDR(to)       LOAD_HEADER(NETWORK, 12, 4, to)
+#define LOAD_DADDR(to)       LOAD_HEADER(NETWORK, 16, 4, to)
+#define LOAD_SPORT(to)       LOAD_HEADER(TRANSPORT, 0, 2, to)
+#define LOAD_DPORT(to)       LOAD_HEADER(TRANSPORT, 2, 2, to)
+#define IPV4                 LOAD_META(NFPROTO, 1), COMPARE(EQ, OCTETS(CMP_DATA, 1, NFPROTO_IPV4))
+/* Only so that `nft` takes its listing back: it wants a transport match before a translation. */
+#define TCP_OR_UDP           LOAD_META(L4PROTO, 1), IN_OWN_SET(1)
+#define EXTERNAL_PORT        LOAD_META(L4PROTO, 1), LOAD_DPORT(9)
+#define SENDERS_PORT         LOAD_META(L4PROTO, 1), LOAD_SPORT(9)
+#define SENDER               LOAD_META(L4PROTO, 1), LOAD_SADDR(9), LOAD_SPORT(10)
+#define SENDER_IN_2          LOAD_META(L4PROTO, 2), LOAD_SADDR(13), LOAD_SPORT(14)
+#define SPARE_PORTS(a, b)    LOAD_PORT(SPARE_FIRST, a), LOAD_PORT(SPARE_LAST, b)
+#define SET_MARK(and, xor)   LOAD_CT(MARK, 1), BITS(and, xor), STORE_MARK(1)
+#define HAS_MARK(bit)        LOAD_CT(MARK, 1), BITS(bit, 0), COMPARE(EQ, NUMBER(CMP_DATA, bit))
+#define IS_DNATED            LOAD_CT(STATUS, 1), BITS(IPS_DST_NAT, 0), \
+			     COMPARE(NEQ, NUMBER(CMP_DATA, 0))
 /* clang-format on */
 
-/* Where ports go that another host may not use: no mapping lies here unless an exact port was asked
- * for. */
+/* Where another host's flow goes whose source port is mapped. */
 enum { SPARE_FIRST = 61000, SPARE_LAST = 65535 };
 
 /* What must be so for a rule to be there. */
@@ -238,31 +248,38 @@ struct rule {
 
 /* clang-format off */
 static const struct rule rules[] = {
-	{"prerouting", 0, {IPV4, LOAD_DESTINATION(1), MAP("wan4", 1, NFT_REG_VERDICT)}},
-	{"output", 0, {IPV4, LOAD_DESTINATION(1), MAP("wan4", 1, NFT_REG_VERDICT)}},
+	{"prerouting", 0, {IPV4, LOAD_DADDR(1), MAP("wan4", 1, NFT_REG_VERDICT)}},
+	{"output", 0, {IPV4, LOAD_DADDR(1), MAP("wan4", 1, NFT_REG_VERDICT)}},
 
 	/*
-	 * The mark comes first, since a translation ends the chain; it comes off again if no map of ours bound the
-	 * flow, or an admin's own forward, hooked later, would be opened by it.
+	 * The mark comes first, since a translation ends the chain; it comes off again if no map of
+	 * ours bound the flow, or an admin's own forward, hooked later, would be opened by it.
 	 */
-	{"dn4", 0, {IPV4, EXTERNAL_PORT, IN_SET("ext4", 1), SET_MARK(~NFT_MARK_OURS, NFT_MARK_OURS)}},
+	{"dn4", 0, {IPV4, EXTERNAL_PORT, IN_SET("ext4", 1),
+		    SET_MARK(~NFT_MARK_OURS, NFT_MARK_OURS)}},
 	{"dn4", 0, {IPV4, TCP_OR_UDP, EXTERNAL_PORT, MAP("fwd4", 1, 1), DNAT(9)}},
 	{"dn4", 0, {SET_MARK(~NFT_MARK_OURS, 0)}},
 
 	{"postrouting", 0, {LOAD_META(OIFNAME, 1), IN_SET("wanif", 1), IPV4, JUMP("sn4")}},
-	/* Hairpin; by address, not by interface: with bridge filtering on, interfaces are bridge ports here. */
-	{"postrouting", 0, {HAS_MARK(NFT_MARK_OURS), IS_DNATED, IPV4, LOAD_SOURCE(1), IN_SET("lan4", 1),
-			    LOAD_DESTINATION(1), IN_SET("lan4", 1), JUMP("hp4")}},
+	/* Hairpin; by address: with bridge filtering on, interfaces here are bridge ports. */
+	{"postrouting", 0, {HAS_MARK(NFT_MARK_OURS), IS_DNATED, IPV4,
+			    LOAD_SADDR(1), IN_SET("lan4", 1),
+			    LOAD_DADDR(1), IN_SET("lan4", 1), JUMP("hp4")}},
 
-	{"sn4", PRIMARY, {TCP_OR_UDP, IPV4, SENDER, MAP("out4", 1, 1), MASQUERADE_PORT(1)}},
-	{"sn4", PRIMARY | RESERVE, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), SPARE_PORTS(1, 2), MASQUERADE_PORTS(1, 2)}},
-	{"sn4", SOURCE, {TCP_OR_UDP, IPV4, LOAD_OUR_SOURCE(1), SENDER_IN_2, MAP("out4", 2, 2), SNAT_PORT(2)}},
-	{"sn4", SOURCE | RESERVE, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), LOAD_OUR_SOURCE(1), SPARE_PORTS(2, 3), SNAT_PORTS(2, 3)}},
+	{"sn4", PRIMARY, {TCP_OR_UDP, IPV4, SENDER, MAP("out4", 1, 1), MASQUERADE(MASQ_FIRST(1))}},
+	{"sn4", PRIMARY | RESERVE, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), SPARE_PORTS(1, 2),
+				    MASQUERADE(MASQ_FIRST(1), MASQ_LAST(2))}},
+	{"sn4", SOURCE, {TCP_OR_UDP, IPV4, LOAD_OUR_SOURCE(1), SENDER_IN_2, MAP("out4", 2, 2),
+			 SNAT_PORT(2)}},
+	{"sn4", SOURCE | RESERVE, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), LOAD_OUR_SOURCE(1),
+				   SPARE_PORTS(2, 3), SNAT_PORTS(2, 3)}},
 
 	/* A hairpinned packet comes from the external address and port (RFC 4787 REQ-9). */
-	{"hp4", 0, {TCP_OR_UDP, IPV4, LOAD_DIALLED_ADDRESS(1), SENDER_IN_2, MAP("out4", 2, 2), SNAT_PORT(2)}},
-	{"hp4", 0, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), LOAD_DIALLED_ADDRESS(1), SPARE_PORTS(2, 3), SNAT_PORTS(2, 3)}},
-	{"hp4", 0, {LOAD_DIALLED_ADDRESS(1), SNAT}},
+	{"hp4", 0, {TCP_OR_UDP, IPV4, LOAD_DIALLED(1), SENDER_IN_2, MAP("out4", 2, 2),
+		    SNAT_PORT(2)}},
+	{"hp4", 0, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), LOAD_DIALLED(1), SPARE_PORTS(2, 3),
+		    SNAT_PORTS(2, 3)}},
+	{"hp4", 0, {LOAD_DIALLED(1), SNAT}},
 };
 /* clang-format on */
 

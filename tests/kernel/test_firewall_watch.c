@@ -4,6 +4,7 @@
 #include "firewall_bed.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -115,8 +116,8 @@ each_loss_is_noticed(void **state)
 	    "nft flush chain inet portlease hp4",
 	    "nft 'flush chain inet portlease output; delete chain inet portlease output'",
 	    "nft flush chain inet portlease sn4",
-	    "nft delete rule inet portlease dn4 handle "
-	    "$(nft -a list chain inet portlease dn4 | sed -n 's/.*0xbfffffff # handle //p')",
+	    ("nft delete rule inet portlease dn4 handle "
+	     "$(nft -a list chain inet portlease dn4 | sed -n 's/.*0xbfffffff # handle //p')"),
 	    "nft 'add table inet portlease { flags dormant; }'",
 	    /* The same to look at, but with what an old dump held. */
 	    "(echo flush ruleset; nft list ruleset) | nft -f -",
@@ -165,13 +166,14 @@ another_process_of_ours_is_another_program(void **state)
 {
 	struct firewall_network n = network();
 	struct firewall *second;
-	char expected[64];
+	char name[16], expected[64];
 
 	(void)state;
 	assert_int_equal(firewall_open(&second, &masquerading, &fault), 0);
 	assert_int_equal(firewall_create(second, &n, &fault), 0);
 	assert_int_equal(firewall_watch(f, by, sizeof(by)), FIREWALL_LOST);
-	snprintf(expected, sizeof(expected), "test_firewall_w[%d]", (int)getpid());
+	prctl(PR_GET_NAME, name);
+	snprintf(expected, sizeof(expected), "%s[%d]", name, (int)getpid());
 	assert_string_equal(by, expected);
 	firewall_close(second);
 }
