@@ -58,6 +58,7 @@ UNIT     := $(call tests,unit/test_*)
 KERNEL   := $(call tests,kernel/test_*)
 SCENARIO := $(call tests,scenario/run_scenario)
 FUZZERS  := $(call tests,fuzz/fuzz_*)
+BENCH    := $(call tests,bench/*)
 SOURCES  := $(shell find protocols backend daemon tests -name '*.c')
 HEADERS  := $(shell find protocols backend daemon tests -name '*.h')
 
@@ -94,6 +95,8 @@ $(BUILD)/tests/scenario/run_%: $(BUILD)/tests/scenario/run_%.o $(call libs,front
 	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
 $(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,frontends core base backend protocols)
 	$(call link,$(LIBS_DAEMON) -lcmocka)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
+	$(call link,-lmnl -lnftnl)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(call libs,protocols)
 	$(call link,-fsanitize=fuzzer -ljansson)
 
@@ -139,8 +142,8 @@ check-system: all ## the daemon and real clients in network namespaces (root)
 	$(Q)tests/system/run $(BUILD) $(PYTEST)
 
 .PHONY: bench
-bench: all ## measure (bounded; prints a table)
-	$(Q)tests/bench/run $(BUILD)
+bench: all $(BENCH) ## measure (bounded; prints a table; BENCH_QUICK=1 for a look; root)
+	$(Q)tests/bench/run $(BUILD) $(PYTHON)
 
 .PHONY: fuzz
 fuzz: ## fuzz each decoder for FUZZ_SECONDS
