@@ -346,8 +346,7 @@ static const struct {
     {"counter", step_counter},
 };
 
-/* --- the story as a text
- * -------------------------------------------------------------------------- */
+/* --- the story as a text --- */
 
 static bool
 read_story(struct story *s)
@@ -426,12 +425,15 @@ read_config(struct story *s, size_t begin, size_t end)
 static bool
 tell_heading(struct story *s, struct words *w, size_t *at)
 {
+	const char *word;
 	size_t end;
 
 	if (words_take(w, "wan"))
 		return take_wan(s, w, &s->wan);
-	if (words_take(w, "lan"))
-		return prefix_parse(words_next(w), &s->lan) || fail_word(s, w->word[1], "a prefix");
+	if (words_take(w, "lan")) {
+		word = words_next(w);
+		return prefix_parse(word, &s->lan) || fail_word(s, word, "a prefix");
+	}
 	if (!words_take(w, "config") || !words_take(w, "{"))
 		return fail_word(s, words_peek(w), "a time, or lan, wan or config {");
 	end = end_of_block(s, *at);
@@ -609,8 +611,7 @@ tell(struct story *s)
 	return world_check_end(&s->world) || fail_story(s, "%s", s->world.fault);
 }
 
-/* --- the stories as tests
- * -------------------------------------------------------------------------- */
+/* --- the stories as tests --- */
 
 static struct story story;
 static struct exchange exchanges[EXCHANGES_MAX];
