@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 enum { DONE, REFUSED, USAGE, UNREACHABLE };
@@ -30,11 +31,22 @@ static struct {
 	pid_t pid;
 } served;
 
+/* A child that does not outlive the test, however that ends. */
+static pid_t
+fork_child(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+		_exit(97);
+	return pid;
+}
+
 /* The daemon answers in a child from here on; what has been mapped before it knows. */
 static void
 serve(void)
 {
-	served.pid = fork();
+	served.pid = fork_child();
 	if (served.pid == 0) {
 		event_reinit(served.bed.base);
 		event_base_dispatch(served.bed.base);
@@ -75,7 +87,7 @@ start_program(const char *program, const char *words, uid_t user, const int fds[
 		assert_true(n <= WORDS_MAX);
 		argv[n++] = word;
 	}
-	pid = fork();
+	pid = fork_child();
 	if (pid == 0) {
 		if (dup2(fds[0], 1) < 0 || dup2(fds[1], 2) < 0 ||
 		    (user && (setgroups(0, NULL) < 0 || setresgid(user, user, user) < 0 ||
@@ -425,7 +437,7 @@ serve_reply(const char *path, const char *reply)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	assert_return_code(bind(listener, (struct sockaddr *)&address, sizeof(address)), errno);
 	assert_return_code(listen(listener, 1), errno);
-	pid = fork();
+	pid = fork_child();
 	if (pid == 0) {
 		int fd = accept(listener, NULL, NULL);
 
