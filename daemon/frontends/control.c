@@ -27,8 +27,9 @@ enum {
 	PATIENCE = 10000,   /* milliseconds, unless the options say otherwise */
 	LEASES_A_TURN = 16, /* sent, each with its question to the kernel: some 0.3 ms */
 	EXAMINED_A_TURN = 250,
-	RESULT_ROOM = 1024, /* for the line that ends a reply: its message may be all escapes */
 };
+_Static_assert((LEASES_A_TURN + 1) * CONTROL_LEASE_MAX <= CONTROL_LINE_MAX,
+	       "a turn fits in client.out");
 
 struct client {
 	struct control *control;
@@ -256,7 +257,7 @@ put_lease(struct client *client, const struct lease *lease)
 	    .internal = record->internal,
 	    .lifetime = record->lifetime,
 	    .remaining =
-		record->ends == MONOTIME_NEVER ? CONTROL_ENDLESS : seconds(record->ends - now),
+		record->ends == MONOTIME_NEVER ? CONTROL_ENDLESS : lease_remaining(record, now),
 	    .age = seconds(now - record->created),
 	    .outbound = record->outbound,
 	    .connections = engine_connections(options->engine, lease),
@@ -291,13 +292,9 @@ work_list(struct client *client)
 {
 	int sent = 0;
 
-	for (int examined = 0; examined < EXAMINED_A_TURN; examined++) {
-		const struct lease *lease;
+	for (int examined = 0; examined < EXAMINED_A_TURN && sent < LEASES_A_TURN; examined++) {
+		const struct lease *lease = next_lease(client);
 
-		if (sent == LEASES_A_TURN ||
-		    sizeof(client->out) - client->out_size < CONTROL_LEASE_MAX + RESULT_ROOM)
-			return;
-		lease = next_lease(client);
 		if (!lease) {
 			finish(client, CONTROL_OK, "");
 			return;

@@ -110,6 +110,7 @@ answers(void **state)
 	assert_string_equal(ask(&bed, "{\"command\":\"list\"}\n"), "{\"result\":\"ok\"}\n");
 	port = bed_map(&bed, &(struct bed_wish){ORIGIN_PCP, TRANSPORT_UDP, "192.168.1.10", 4000,
 						600, "a game"});
+	bed_frozen += 999; /* what is left is rounded up, as clients are told it */
 	fake_firewall_connect(bed.firewall, TRANSPORT_UDP, port, 5);
 	snprintf(expected, sizeof(expected),
 		 "{\"lease\":{\"id\":1,\"origin\":\"pcp\",\"transport\":\"udp\","
