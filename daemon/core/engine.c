@@ -133,22 +133,6 @@ may_restore(struct engine *e, monotime now)
 	return e->restore_tokens > 0;
 }
 
-/* Ends a lease that the kernel will not hold.  If the present batch made or changed it, settling tells its clients. */
-static void
-drop_refused(struct engine *e, struct lease *lease, int error, monotime now)
-{
-	log_error("lease", "refused-by-kernel", "id=%" PRIu64 " external=%u errno=%d", lease->record.id,
-		  lease->record.external_port, error);
-	e->counters.kernel_refusals++;
-	lease_table_unlink(e->table, lease, now);
-	if (lease->change) {
-		lease->change->failed = true;
-		lease->change->ending = ENDING_REFUSED;
-	} else {
-		lease_table_discard(e->table, lease);
-	}
-}
-
 struct chunk {
 	struct lease *lease[FIREWALL_CHUNK];
 	struct firewall_outcome outcome[FIREWALL_CHUNK];
@@ -178,7 +162,7 @@ stage_chunk(struct engine *e, struct chunk *chunk, uint64_t *id, monotime now)
 	}
 }
 
-/* Without the leases the kernel objected to, if that is what failed. */
+/* Ends the leases the kernel objected to, if that is what failed. */
 static bool
 drop_objected(struct engine *e, struct chunk *chunk, monotime now)
 {
@@ -186,13 +170,19 @@ drop_objected(struct engine *e, struct chunk *chunk, monotime now)
 
 	for (size_t i = 0; i < chunk->count; i++)
 		if (chunk->outcome[i].error) {
-			drop_refused(e, chunk->lease[i], chunk->outcome[i].error, now);
+			log_error("lease", "refused-by-kernel", "id=%" PRIu64 " external=%u errno=%d",
+				  chunk->lease[i]->record.id, chunk->lease[i]->record.external_port,
+				  chunk->outcome[i].error);
+			transaction_refuse(e->transaction, chunk->lease[i], now);
 			any = true;
 		}
 	return any;
 }
 
-/* Makes the kernel's table anew from ours: the skeleton with the first chunk, then chunk by chunk. */
+/*
+ * Makes the kernel's table anew from ours: the skeleton with the first chunk, then chunk by chunk.  What the batch did so
+ * far is in it, and final.
+ */
 static int
 rebuild(struct engine *e, monotime now, struct fault *fault)
 {
@@ -216,6 +206,8 @@ rebuild(struct engine *e, monotime now, struct fault *fault)
 	} while (error || chunk.count == FIREWALL_CHUNK);
 	e->created = true;
 	e->lost = false;
+	e->now = now;
+	transaction_settle(e->transaction, settle_change, e);
 	return 0;
 }
 

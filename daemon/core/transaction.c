@@ -104,6 +104,18 @@ transaction_end(struct transaction *t, struct lease *lease, enum ending why, mon
 	return true;
 }
 
+void
+transaction_refuse(struct transaction *t, struct lease *lease, monotime now)
+{
+	lease_table_unlink(t->table, lease, now);
+	if (!remember(t, lease)) {
+		lease_table_discard(t->table, lease);
+		return;
+	}
+	lease->change->failed = lease->change->refused = true;
+	lease->change->ending = ENDING_REFUSED;
+}
+
 struct mapping
 lease_mapping(const struct lease_record *record, monotime now, char comment[TRANSACTION_COMMENT_SIZE])
 {

@@ -43,6 +43,9 @@ bool transaction_touch(struct transaction *, struct lease *);
  */
 bool transaction_end(struct transaction *, struct lease *, enum ending, monotime now);
 
+/* Ends a lease that the kernel will not hold, whatever the batch did to it: a change that failed, and is not taken back. */
+void transaction_refuse(struct transaction *, struct lease *, monotime now);
+
 /*
  * Brings the net effect into the kernel.  What the kernel refuses is taken back and marked failed, the rest committed
  * once more.  0: done.  -ESTALE: the kernel does not hold what we believe, or only a part of what is more than it takes at

@@ -324,6 +324,24 @@ what_the_new_table_refuses_is_dropped_for_good(void **state)
 	check_agreement();
 }
 
+/* An answer that changed nothing stands on what is lost in the same moment. */
+static void
+nobody_is_told_of_what_the_new_table_refuses(void **state)
+{
+	(void)state;
+	ask(pcp_map(wish(2, UDP, 4000, 5000, 3600), 7));
+	fake_firewall_lose(bed.firewall);
+	fake_firewall_refuse_additions(bed.firewall, 1, ENOSPC);
+	submit(natpmp_map(wish(2, UDP, 4000, 0, 600)));
+	submit(natpmp_map(wish(3, UDP, 4000, 0, 600)));
+	flush();
+	assert_int_equal(result_of(1), MAP_NO_RESOURCES);
+	assert_int_equal(result_of(2), MAP_OK);
+	assert_null(lease_at(UDP, 5000));
+	assert_int_equal(counted()->kernel_refusals, 1);
+	check_agreement();
+}
+
 /* If the outbound mapping is refused, the next of its endpoint is outbound, in whatever piece it
  * goes. */
 static void
@@ -665,6 +683,7 @@ main(void)
 	    TEST(restoring_is_bounded),
 	    TEST(waiting_for_the_kernel_is_no_busy_loop),
 	    TEST(what_the_new_table_refuses_is_dropped_for_good),
+	    TEST(nobody_is_told_of_what_the_new_table_refuses),
 	    TEST(a_refused_outbound_mapping_has_an_heir),
 	    TEST(a_table_made_anew_under_a_batch),
 	    TEST(the_other_mapping_of_an_endpoint_becomes_outbound_at_once),

@@ -35,9 +35,15 @@ random_wish(void)
 	static const uint16_t externals[] = {0, 80, 2049, 4000, 5000, 5001, 5002, 5003, 5351};
 	static const uint32_t lifetimes[] = {1, 5, 30, 119, 120, 3600, 90000, UINT32_MAX};
 
-	return wish(2 + below(CLIENTS), maybe(50) ? UDP : TCP,
-		    (uint16_t)(maybe(3) ? 80 : 4000 + below(4)), externals[below(COUNT(externals))],
-		    lifetimes[below(COUNT(lifetimes))]);
+	struct wish w;
+
+	/* One after the other, so that a seed means the same with every compiler. */
+	w.host = 2 + below(CLIENTS);
+	w.transport = maybe(50) ? UDP : TCP;
+	w.internal = (uint16_t)(maybe(3) ? 80 : 4000 + below(4));
+	w.external = externals[below(COUNT(externals))];
+	w.lifetime = lifetimes[below(COUNT(lifetimes))];
+	return w;
 }
 
 static struct map_request
