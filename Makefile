@@ -127,7 +127,7 @@ built: $(PROGRAMS) $(UNIT) $(SCENARIO) $(KERNEL)
 
 .PHONY: check unit scenario kernel lint
 check: unit scenario kernel lint ## quick tests, no root needed
-unit: $(UNIT) ## unit tests
+unit: $(UNIT) | $(PROGRAMS) ## unit tests
 	$(call each,$^)
 scenario: $(SCENARIO) ## stories of days with a fake kernel and clock
 	$(call each,$^)

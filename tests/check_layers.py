@@ -26,7 +26,7 @@ LAYERS = {
     "tests/fakes": (NOUNS + ["backend/", "daemon/base/"], ["bsd/"]),
     "tests/unit": (TESTED, ["cmocka.h", "jansson.h", "event2/"]),
     "tests/scenario": (TESTED, ["cmocka.h"]),
-    "tests/kernel": (TESTED, ["cmocka.h", "libmnl/", "libnftnl/"]),
+    "tests/kernel": (TESTED, ["cmocka.h", "event2/", "libmnl/", "libnftnl/"]),
     "tests/fuzz": (["protocols/"], []),
     "tests/bench": (["protocols/", "backend/", "tests/"], ["libmnl/", "libnftnl/"]),
 }
