@@ -116,6 +116,8 @@ struct map_request {
 	origin_set may_delete;        /* of these origins it may delete */
 	char description[MAPPING_DESCRIPTION_MAX + 1];
 	struct asker asker;
+	struct address remote;        /* only from this host; unspecified = anybody */
+	bool disabled;                /* stored, not forwarded (UPnP NewEnabled = 0) */
 };
 
 /*
