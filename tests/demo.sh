@@ -1,19 +1,31 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What portlease does, shown with real programs: an Internet host, a gateway and a LAN host, each in a network namespace
-# of its own.  All of it lives in one pid and mount namespace and one temporary folder, so nothing stays behind.
+# of its own.  All of it lives in one pid and mount namespace and one temporary folder, so that nothing stays behind.
 # Usage: demo.sh BUILD (as root)
 set -eu -o pipefail
 build=$1
 
-if [ "${PORTLEASE_DEMO-}" != inside ]; then
+case ${PORTLEASE_DEMO-} in
+'')
 	work=$(mktemp -d)
-	trap 'rm -rf "$work"' EXIT
+	trap 'umount -q "$work" || true; rm -rf --one-file-system "$work"' EXIT
 	trap 'exit 130' INT TERM HUP
 	chmod 755 "$work"
-	PORTLEASE_DEMO=inside unshare --mount --net --pid --fork --kill-child --mount-proc "$0" "$build" "$work"
+	PORTLEASE_DEMO=mount unshare --mount --propagation unchanged --pid --fork --kill-child --mount-proc \
+		"$0" "$build" "$work"
 	exit
-fi
+	;;
+mount)
+	# A copy of / whose mounts nobody else sees; / itself need not be a mount point (in a chroot it is none).
+	mount --bind "$2" "$2"
+	mount --make-private "$2"
+	mkdir "$2/root"
+	mount --rbind / "$2/root"
+	mount --make-rprivate "$2/root"
+	PORTLEASE_DEMO=inside exec chroot "$2/root" "$(realpath "$0")" "$(realpath "$build")" "$2"
+	;;
+esac
 work=$2
 PATH=$work/usr/sbin:$work/usr/bin:$PATH
 trap 'exit 130' INT TERM HUP
@@ -27,7 +39,7 @@ complain() {
 	[ ! -s "$work/portleased.log" ] || { echo "portleased said:"; cat "$work/portleased.log"; }
 }
 # quietly HOST COMMAND...: run it there; on HOST COMMAND...: show it too.
-quietly() { local host=$1; shift; nsenter --target "${pid[$host]}" --net --mount "$@"; }
+quietly() { local host=$1; shift; nsenter --target "${pid[$host]}" --net "$@"; }
 on() { local host=$1; shift; printf '  %s# %s\n' "$host" "$*"; quietly "$host" "$@" 2>&1 | sed 's/^/  | /'; }
 # until_ok SECONDS COMMAND...: as often as it takes, no longer than that.
 until_ok() {
@@ -43,10 +55,9 @@ wan=11.0.0.1 lan=192.168.1.1
 say "1. Three hosts in this machine: the Internet (11.0.0.9), a gateway ($wan, $lan), a LAN host (192.168.1.10)."
 declare -A pid
 for host in internet gateway lan; do
-	unshare --net --mount sleep infinity &
+	unshare --net sleep infinity &
 	pid[$host]=$!
 	until_ok 5 [ ! /proc/$!/ns/net -ef /proc/$$/ns/net ]
-	until_ok 5 [ ! /proc/$!/ns/mnt -ef /proc/$$/ns/mnt ]
 done
 ip -batch - <<END
 link add wan0 netns ${pid[gateway]} type veth peer name eth0 netns ${pid[internet]}
@@ -92,12 +103,12 @@ END
 echo "  one line in its forward chain: ct status dnat ct mark & 0x40000000 == 0x40000000 accept"
 
 say "3. portleased runs on the gateway, with the configuration that it ships; only the user is another."
-make --no-print-directory -s install BUILD="$build" DESTDIR="$work" PREFIX=/usr >/dev/null
+make --no-print-directory -s -C "$(dirname "$0")/.." install BUILD="$build" DESTDIR="$work" PREFIX=/usr >/dev/null
 mkdir -p "$work/run" "$work/var/lib"
 cp -L /etc/passwd /etc/group "$work/etc"
 sed -i '/^user *=/d; $a user = nobody' "$work/etc/portlease/portlease.conf"
 for folder in etc run var/lib; do
-	quietly gateway mount --bind "$work/$folder" "/$folder"
+	mount --bind "$work/$folder" "/$folder"
 done
 quietly gateway portleased 2>"$work/portleased.log" &
 until_ok 5 quietly gateway portlease status
