@@ -324,8 +324,9 @@ class Lab:
 class Daemon:
     """portleased on the gateway."""
 
-    def __init__(self, lab, extra="", lan=("br-lan",), wan="", build=None, start=True):
+    def __init__(self, lab, extra="", lan=("br-lan",), wan="", build=None, start=True, within=()):
         self.lab = lab
+        self.within = within  # a command that starts it
         self.build = os.path.abspath(build or SANITIZED)
         self.name = f"portleased-{len(lab.closers)}"
         self.config = os.path.join(lab.folder, self.name + ".conf")
@@ -341,8 +342,8 @@ class Daemon:
 
     def start(self, ready=True):
         with open(self.log_path, "ab") as log:
-            self.process = self.lab.gw.start(self.build + "/portleased", "-f", self.config, stderr=log, stdout=log,
-                                             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1"})
+            self.process = self.lab.gw.start(*self.within, self.build + "/portleased", "-f", self.config,
+                                             stderr=log, stdout=log, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1"})
         if ready:
             wait_for(self.answers, 10, f"{self.name} answers; it said:\n{self.log()}")
 

@@ -89,6 +89,22 @@ def test_others_may_read_if_configured_but_never_change(lab):
     assert daemon.leases() == [] and lab.external_ports("tcp") == {}
 
 
+def test_members_of_the_group_may_change(lab):
+    """The group is told by a group file of this daemon's own, in a mount namespace."""
+    within = ("unshare", "--mount")
+    if lab.gw.run(*within, "true", check=False).returncode != 0:
+        pytest.skip("no private mount namespace to be had here")
+    group = os.path.join(lab.folder, "group")
+    with open("/etc/group", encoding="utf-8") as theirs, open(group, "w", encoding="utf-8") as ours:
+        ours.write(theirs.read() + "portlease:x:54399:\n")
+    daemon = lab.daemon(build=BUILD, within=(*within, "sh", "-c", f'mount --bind {group} /etc/group && exec "$@"', "sh"))
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    assert one_clear_line(as_user(lab, daemon, "remove", "tcp:4000", groups="--groups=54398"))
+    assert len(daemon.leases()) == 1
+    assert as_user(lab, daemon, "remove", "tcp:4000", groups="--groups=54398,54399").returncode == 0
+    assert daemon.leases() == []
+
+
 def test_the_cli_says_in_one_line_what_is_wrong(lab, daemon):
     assert one_clear_line(daemon.cli("remove", "tcp:4000", check=False))
     assert one_clear_line(daemon.cli("show", "99", check=False))
