@@ -20,7 +20,7 @@ PYTHON := /usr/bin/python3
 
 DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libjansson-dev libconfuse-dev libcap-ng-dev libbsd-dev
 DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc curl busybox
-DEBS       := $(DEBS_DEMO) clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack procps \
+DEBS       := $(DEBS_DEMO) clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack \
 	python3 python3-pytest python3-pytest-xdist python3-libtorrent
 DEBS_EXTRA := clang-tidy gcovr
 
@@ -38,6 +38,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DPORTLEASE_VERSION='"$(VERSION)"' -DPORTLEA
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 Q := $(if $(V),,@)
+MAKEFLAGS += --no-print-directory
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 each = $(Q)status=0; for t in $(1); do echo "== $$t"; $(2) $$t || status=1; done; exit $$status
 
@@ -107,20 +108,20 @@ deps: ## install the Debian packages that building and testing need
 
 .PHONY: demo
 demo: ## show it: an Internet, a gateway and a LAN host in namespaces, a port mapped for real
-	@$(MAKE) --no-print-directory deps DEBS='$(DEBS_DEMO)'
-	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(MAKE) deps DEBS='$(DEBS_DEMO)'
+	@$(MAKE) -j$(JOBS) all
 	@tests/demo.sh $(BUILD)
 
 .PHONY: test
 test: ## everything: both compilers, sanitizers, check, check-system
-	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -j$(JOBS) built CC=clang
-	@$(MAKE) --no-print-directory -j$(JOBS) built SAN=address,undefined
-	@$(MAKE) --no-print-directory -j$(JOBS) built
-	@$(MAKE) --no-print-directory unit scenario SAN=address,undefined
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=5
-	@$(MAKE) --no-print-directory check-system
+	@$(MAKE) deps
+	@$(MAKE) -j$(JOBS) built CC=clang
+	@$(MAKE) -j$(JOBS) built SAN=address,undefined
+	@$(MAKE) -j$(JOBS) built
+	@$(MAKE) unit scenario SAN=address,undefined
+	@$(MAKE) check
+	@$(MAKE) fuzz FUZZ_SECONDS=5
+	@$(MAKE) check-system
 
 .PHONY: built
 built: $(PROGRAMS) $(UNIT) $(SCENARIO) $(KERNEL)
@@ -138,8 +139,8 @@ lint: $(PROGRAMS) ## layers, manual pages, shipped configurations, scripts
 
 .PHONY: check-system
 check-system: all ## the daemon and real clients in network namespaces (root)
-	@$(MAKE) --no-print-directory -j$(JOBS) all SAN=address,undefined BUILD=$(BUILD)-address-undefined
-	$(Q)tests/system/run $(BUILD) $(PYTEST)
+	@$(MAKE) -j$(JOBS) all SAN=address,undefined BUILD=$(BUILD)-address-undefined
+	$(Q)tests/system/run $(BUILD) $(PYTHON)
 
 .PHONY: bench
 bench: all $(BENCH) ## measure (bounded; prints a table; BENCH_QUICK=1 for a look; root)
@@ -147,7 +148,7 @@ bench: all $(BENCH) ## measure (bounded; prints a table; BENCH_QUICK=1 for a loo
 
 .PHONY: fuzz
 fuzz: ## fuzz each decoder for FUZZ_SECONDS
-	@$(MAKE) --no-print-directory -j$(JOBS) run-fuzzers CC=clang SAN=address,undefined BUILD=build/fuzz CFLAGS='-O1 -g -fsanitize=fuzzer-no-link'
+	@$(MAKE) -j$(JOBS) run-fuzzers CC=clang SAN=address,undefined BUILD=build/fuzz CFLAGS='-O1 -g -fsanitize=fuzzer-no-link'
 .PHONY: run-fuzzers
 run-fuzzers: $(FUZZERS)
 	$(Q)for f in $^; do name=$${f##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; echo "== $$f"; \
@@ -171,14 +172,14 @@ uninstall: ## remove what install put there, but for the configuration
 
 .PHONY: tidy format coverage deps-extra
 deps-extra:
-	@$(MAKE) --no-print-directory deps DEBS='$(DEBS_EXTRA)'
+	@$(MAKE) deps DEBS='$(DEBS_EXTRA)'
 tidy: compile_commands.json deps-extra ## clang-tidy
 	clang-tidy --quiet -p . $(filter-out tests/%,$(SOURCES))
 format: ## clang-format all C files in place
 	clang-format -i $(SOURCES) $(HEADERS)
 coverage: deps-extra ## line coverage of unit, scenario and kernel tests
-	@$(MAKE) --no-print-directory -j$(JOBS) built BUILD=build/coverage CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage
-	@$(MAKE) --no-print-directory unit scenario kernel BUILD=build/coverage CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage
+	@$(MAKE) -j$(JOBS) built BUILD=build/coverage CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage
+	@$(MAKE) unit scenario kernel BUILD=build/coverage CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage
 	gcovr -r . -e tests build/coverage
 
 compile_commands.json: Makefile ## for editors and clang-tidy
