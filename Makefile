@@ -170,7 +170,7 @@ uninstall: ## remove what install put there, but for the configuration
 		$(patsubst %,share/man/man8/%,$(notdir $(MAN8))) $(patsubst %,share/man/man5/%,$(notdir $(MAN5)))
 	-rmdir $(DESTDIR)$(PREFIX)/libexec/portlease
 
-.PHONY: tidy format coverage deps-extra
+.PHONY: tidy format coverage deps-extra compile_commands.json
 deps-extra:
 	@$(MAKE) deps DEBS='$(DEBS_EXTRA)'
 tidy: compile_commands.json deps-extra ## clang-tidy
@@ -182,7 +182,8 @@ coverage: deps-extra ## line coverage of unit, scenario and kernel tests
 	@$(MAKE) unit scenario kernel BUILD=build/coverage CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage
 	gcovr -r . -e tests build/coverage
 
-compile_commands.json: Makefile ## for editors and clang-tidy
+compile_commands.json: ## for editors and clang-tidy
+	@echo $@
 	$(file >$@,[$(subst } {,}$(comma) {,$(foreach f,$(SOURCES),{"directory": "$(CURDIR)"$(comma) "file": "$f"$(comma) \
 		"command": "$(subst ",\",clang $(ALL_CFLAGS) -c $f)"}))])
 
