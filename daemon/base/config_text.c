@@ -18,6 +18,7 @@ struct scanner {
 	unsigned line;
 	unsigned word_line; /* where the last word or string began */
 	bool in_word;
+	bool value_next; /* the last thing but space and comments was a = */
 	unsigned depth;
 	unsigned opened; /* line of the outermost open brace */
 };
@@ -52,6 +53,10 @@ static bool
 scan_string(struct scanner *s)
 {
 	char quote = *s->at++;
+	if (*s->at == quote && !s->value_next) /* as a key, libconfuse refuses it without a word */
+		return complain(s->complaint, s->line, "empty string, expected a key or a title");
+	s->value_next = false;
+	s->word_line = s->line;
 	for (; *s->at != quote; s->at++) {
 		if (*s->at == '\0' || *s->at == '\n')
 			return complain(
@@ -137,6 +142,7 @@ scan_word(struct scanner *s)
 	if (!s->in_word)
 		s->word_line = s->line;
 	s->in_word = true;
+	s->value_next = false;
 	return true;
 }
 
@@ -152,14 +158,15 @@ scan(struct scanner *s)
 	case ' ':
 	case '\t':
 	case '\r':
+		break;
 	case '=':
+		s->value_next = true;
 		break;
 	case '#':
 		blank_line(s);
 		break;
 	case '"':
 	case '\'':
-		s->word_line = s->line;
 		ok = scan_string(s);
 		break;
 	case '{':

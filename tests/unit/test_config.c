@@ -344,8 +344,7 @@ test_interface_names(void **state)
 {
 	(void)state;
 	static const char *const good[] = {"a", "fifteen-octets0", "br-lan.7", "br@x", "ü"};
-	static const char *const bad[] = {"",  "sixteen-octets00", "br/0", "br 0", "eth0:1", ".",
-					  ".."};
+	static const char *const bad[] = {"sixteen-octets00", "br/0", "br 0", "eth0:1", ".", ".."};
 	static const char *const sides[] = {"lan", "wan"};
 	for (size_t side = 0; side < 2; side++) {
 		const char *other = side == 0 ? "wan x { }\n" : "lan x { }\n";

@@ -197,6 +197,19 @@ test_long_lines(void **state)
 	assert_string_equal(line + 8 + 336 * 3, "日…\n");
 }
 
+/* An event that fills the line leaves no room for the values. */
+static void
+test_long_event(void **state)
+{
+	(void)state;
+	char event[3000];
+	memset(event, 'x', sizeof(event));
+	event[sizeof(event) - 1] = '\0';
+	log_info("t", event, "%s", "value");
+	assert_int_equal(strlen(next_line()), 1024);
+	assert_string_equal(line + 1019, "x…\n");
+}
+
 static unsigned
 allowed_of(struct log_limit *limit, unsigned tries, monotime now)
 {
@@ -222,8 +235,8 @@ test_limit(void **state)
 	/* Steps too short for a token add up to one. */
 	unsigned allowed = 0;
 	for (int i = 0; i < 1000; i++)
-		allowed += allowed_of(&limit, 3, now += 1);
-	assert_int_equal(allowed, LOG_PER_SECOND);
+		allowed += allowed_of(&limit, 3, now += 7);
+	assert_int_equal(allowed, 7 * LOG_PER_SECOND);
 	/* Never more than the burst. */
 	now += 3600 * MONOTIME_SECOND;
 	assert_int_equal(allowed_of(&limit, 2 * LOG_BURST, now), LOG_BURST);
@@ -293,6 +306,7 @@ main(void)
 	    LOG_TEST(test_terminal_gets_no_prefix),
 	    LOG_TEST(test_control_characters),
 	    LOG_TEST(test_long_lines),
+	    LOG_TEST(test_long_event),
 	    LOG_TEST(test_limit),
 	    LOG_TEST(test_limit_soon_after_boot),
 	    LOG_TEST(test_limit_ignores_disabled_levels),
