@@ -274,13 +274,23 @@ restoring_is_bounded(void **state)
 		engine_check_table(bed.engine, bed.now);
 		assert_int_equal(counted()->table_restores, 20 + i);
 	}
+	/* Parts of a second count. */
+	wait_ms(1500);
+	run();
+	assert_int_equal(counted()->table_restores, 26);
+	fake_firewall_lose(bed.firewall);
+	engine_check_table(bed.engine, bed.now);
+	assert_int_equal(run(), bed.now + 500);
+	wait_ms(500);
+	run();
+	assert_int_equal(counted()->table_restores, 27);
 	/* Peace fills the store again. */
 	wait_ms(60 * MONOTIME_SECOND);
 	for (int i = 0; i < 30; i++) {
 		fake_firewall_lose(bed.firewall);
 		engine_check_table(bed.engine, bed.now);
 	}
-	assert_int_equal(counted()->table_restores, 45);
+	assert_int_equal(counted()->table_restores, 47);
 }
 
 /* A lease that is due while the kernel cannot be changed must not keep the loop awake. */

@@ -142,7 +142,9 @@ is_overtaken(uint32_t n)
 	for (uint32_t i = n + 1; i < bed.submitted; i++) {
 		const struct map_request *later = &bed.slot[i % BED_SLOTS].request;
 
-		if (result_of(i % BED_SLOTS) != MAP_OK || !same_client(mine, later))
+		/* Deleting all deletes what it can, also where it has to report a failure. */
+		if ((result_of(i % BED_SLOTS) != MAP_OK && later->kind != REQUEST_DELETE_ALL) ||
+		    !same_client(mine, later))
 			continue;
 		if (later->kind != REQUEST_MAP || later->by_external || mine->kind != REQUEST_MAP ||
 		    same_internal(mine, later))
