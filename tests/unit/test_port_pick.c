@@ -337,6 +337,27 @@ the_last_free_port_of_each_tier_is_found(void **state)
 	}
 }
 
+/* Of two neighbours on either side of the low tier's ends the one inside is picked; of two inside
+ * each is, in time. */
+static void
+tiers_end_where_they_should(void **state)
+{
+	unsigned last = 0;
+
+	(void)state;
+	question.wish.internal.port = 1;
+	options.random_ports = (struct port_range){1, 65535};
+	for (int i = 0; i < 50; i++) {
+		allowed[0] = (struct port_range){1023, 1024};
+		assert_int_equal(pick(), 1024);
+		allowed[0] = (struct port_range){32767, 32768};
+		assert_int_equal(pick(), 32767);
+		allowed[0] = (struct port_range){32766, 32767};
+		last += pick() == 32767;
+	}
+	assert_in_range(last, 1, 49);
+}
+
 /* The second tier as the gateway's ephemeral range shapes it. */
 static void
 what_the_gateway_itself_uses_comes_last(void **state)
@@ -530,6 +551,7 @@ main(void)
 	    TEST(our_own_ports_are_never_given_out),
 	    TEST(nothing_allowed_is_another_refusal_than_nothing_free),
 	    TEST(the_last_free_port_of_each_tier_is_found),
+	    TEST(tiers_end_where_they_should),
 	    TEST(what_the_gateway_itself_uses_comes_last),
 	    TEST(random_picks_keep_to_random_ports_and_policy),
 	    TEST(ports_kept_for_others_are_given_when_nothing_else_is_left),
