@@ -300,7 +300,7 @@ gena_changed(struct gena_table *t, uint8_t service, uint32_t variables, monotime
 	for (unsigned i = 0; i < t->places; i++) {
 		struct gena_subscription *s = &t->place[i];
 
-		if (!s->id || s->leaving || s->service != service || !variables)
+		if (!s->id || s->service != service || !variables)
 			continue;
 		s->changed |= variables;
 		if (s->due == MONOTIME_NEVER)

@@ -6,8 +6,6 @@ enum { FIRST_USER_PORT = 1024, MX_MAX = 5, BURST_SECONDS = 2 };
 
 #define MICROSECONDS_PER_SECOND INT64_C(1000000)
 
-#define ROOT_DEVICE "upnp:rootdevice"
-
 /* Headers of a search that matter; .at is NULL if absent. */
 struct headers {
 	struct text st, man, mx;
@@ -103,7 +101,7 @@ ssdp_decode(const struct datagram *datagram, unsigned how, struct ssdp_search *o
 	if (datagram->kept < datagram->size || datagram->size > SSDP_SEARCH_MAX)
 		return false;
 	/* No control point searches from a well-known port: a forged source wants it to be hit. */
-	if (port < FIRST_USER_PORT && port != SSDP_PORT)
+	if (port < FIRST_USER_PORT)
 		return false;
 	if (!parse_headers(in, strict, &h) || !h.st.at || !man_is_right(h.man, strict))
 		return false;
@@ -123,30 +121,39 @@ is_announced(const struct ssdp_device *device, const struct ssdp_type *type, enu
 	       type->version[view] != type->version[SSDP_VIEW_1];
 }
 
+static struct ssdp_entry
+type_entry(const struct ssdp_device *device, const struct ssdp_type *type, enum ssdp_view view)
+{
+	return (struct ssdp_entry){
+	    .udn = device->udn[type->device],
+	    .prefix =
+		type->service ? "urn:schemas-upnp-org:service:" : "urn:schemas-upnp-org:device:",
+	    .name = type->name,
+	    .version = type->version[view],
+	    .view = view,
+	};
+}
+
 unsigned
 ssdp_entries(const struct ssdp_device *device, struct ssdp_entry out[SSDP_ENTRIES_MAX])
 {
 	enum ssdp_view first = device->serves[SSDP_VIEW_1] ? SSDP_VIEW_1 : SSDP_VIEW_2;
 	unsigned count = 0;
 
-	out[count++] = (struct ssdp_entry){device->udn[0], ROOT_DEVICE, 0, first};
+	out[count++] = (struct ssdp_entry){device->udn[0], "upnp:", "rootdevice", 0, first};
 	for (int i = 0; i < SSDP_DEVICES; i++)
-		out[count++] = (struct ssdp_entry){device->udn[i], NULL, 0, first};
-	for (int view = 0; view < SSDP_VIEWS; view++)
-		for (unsigned i = 0; i < device->type_count; i++) {
-			const struct ssdp_type *type = &device->types[i];
-
-			if (is_announced(device, type, (enum ssdp_view)view))
+		out[count++] = (struct ssdp_entry){.udn = device->udn[i], .view = first};
+	for (int v = 0; v < SSDP_VIEWS; v++)
+		for (unsigned i = 0; i < device->type_count; i++)
+			if (is_announced(device, &device->types[i], (enum ssdp_view)v))
 				out[count++] =
-				    (struct ssdp_entry){device->udn[type->device], type->urn,
-							type->version[view], (enum ssdp_view)view};
-		}
+				    type_entry(device, &device->types[i], (enum ssdp_view)v);
 	return count;
 }
 
 /* Splits "urn:…:V"; a version of 0, without digits or with leading zeros is nobody's. */
 static bool
-parse_type(struct text target, struct text *urn, uint32_t *version)
+parse_type(struct text target, struct text *name, uint32_t *version)
 {
 	size_t colon = target.size;
 
@@ -154,29 +161,37 @@ parse_type(struct text target, struct text *urn, uint32_t *version)
 		colon--;
 	if (colon == 0 || colon == target.size || target.at[colon] == '0')
 		return false;
-	*urn = text_take(&target, colon);
-	urn->size--;
+	*name = text_take(&target, colon);
+	name->size--;
 	return text_number(target, UINT8_MAX + 1, version);
+}
+
+static bool
+is_name(struct text t, const struct ssdp_entry *entry)
+{
+	size_t n;
+
+	if (!entry->name)
+		return text_equal(t, entry->udn);
+	n = strlen(entry->prefix);
+	return t.size > n && text_equal(text_take(&t, n), entry->prefix) &&
+	       text_equal(t, entry->name);
 }
 
 /* 1.3.2: a device also is what its lower versions are, and says so in the version it was asked for.
  */
-static unsigned
-match_type(struct text target, struct ssdp_entry *entry, unsigned count)
+static bool
+matches(struct text target, struct ssdp_entry *entry)
 {
-	struct text urn;
 	uint32_t version;
 
-	if (!parse_type(target, &urn, &version))
-		return 0;
-	/* In the order of the set, so the first view that will do is the one of this version. */
-	for (unsigned i = 0; i < count; i++)
-		if (entry[i].urn && entry[i].version >= version && text_equal(urn, entry[i].urn)) {
-			entry[0] = entry[i];
-			entry[0].version = (uint8_t)version;
-			return 1;
-		}
-	return 0;
+	if (entry->version == 0)
+		return is_name(target, entry);
+	if (!parse_type(target, &target, &version) || version > entry->version ||
+	    !is_name(target, entry))
+		return false;
+	entry->version = (uint8_t)version;
+	return true;
 }
 
 unsigned
@@ -187,13 +202,13 @@ ssdp_match(const struct ssdp_device *device, const struct ssdp_search *search,
 
 	if (text_equal(search->target, "ssdp:all"))
 		return count;
+	/* In the order of the set, the first view that will do is the one of this version. */
 	for (unsigned i = 0; i < count; i++)
-		if (out[i].version == 0 &&
-		    text_equal(search->target, out[i].urn ? out[i].urn : out[i].udn)) {
+		if (matches(search->target, &out[i])) {
 			out[0] = out[i];
 			return 1;
 		}
-	return match_type(search->target, out, count);
+	return 0;
 }
 
 monotime
@@ -205,7 +220,12 @@ ssdp_delay(const struct ssdp_search *search, uint32_t random)
 static void
 put_target(struct wire_writer *w, const struct ssdp_entry *entry)
 {
-	text_put(w, entry->urn ? entry->urn : entry->udn);
+	if (entry->name) {
+		text_put(w, entry->prefix);
+		text_put(w, entry->name);
+	} else {
+		text_put(w, entry->udn);
+	}
 	if (entry->version) {
 		text_put(w, ":");
 		text_put_number(w, entry->version);
@@ -217,7 +237,7 @@ static void
 put_usn(struct wire_writer *w, const struct ssdp_entry *entry)
 {
 	text_put(w, "USN: ");
-	if (entry->urn) {
+	if (entry->name) {
 		text_put(w, entry->udn);
 		text_put(w, "::");
 	}

@@ -26,14 +26,15 @@ enum { SSDP_ENTRIES_MAX = 1 + SSDP_DEVICES + SSDP_VIEWS * SSDP_TYPES_MAX };
 
 /* A device or service type. */
 struct ssdp_type {
-	const char *urn; /* without the version: "urn:schemas-upnp-org:service:WANIPConnection" */
-	uint8_t device;	 /* number of the UDN it is announced under */
+	const char *name;	     /* "WANIPConnection" */
+	bool service;		     /* else of a device */
+	uint8_t device;		     /* number of the UDN it is announced under */
 	uint8_t version[SSDP_VIEWS]; /* 0: not in that view */
 };
 
 struct ssdp_device {
 	const char *udn[SSDP_DEVICES]; /* "uuid:…" */
-	const struct ssdp_type *types; /* each urn once */
+	const struct ssdp_type *types; /* each name once */
 	unsigned type_count;	       /* <= SSDP_TYPES_MAX */
 	bool serves[SSDP_VIEWS]; /* at least one; both: what both have in the same version is the
 				    first view's */
@@ -46,7 +47,8 @@ struct ssdp_device {
 /* What one message is about: an NT or ST, and its USN. */
 struct ssdp_entry {
 	const char *udn;
-	const char *urn;     /* NULL: the device of this UDN itself */
+	const char *prefix;  /* "urn:schemas-upnp-org:service:" */
+	const char *name;    /* NULL: the device of this UDN itself, and no prefix */
 	uint8_t version;     /* 0: none is written (upnp:rootdevice) */
 	enum ssdp_view view; /* whose LOCATION it has */
 };

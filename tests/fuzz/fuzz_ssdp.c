@@ -6,10 +6,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static const struct ssdp_type types[] = {
-    {"urn:schemas-upnp-org:device:InternetGatewayDevice", 0, {1, 2}},
-    {"urn:schemas-upnp-org:service:Layer3Forwarding", 0, {1, 1}},
-    {"urn:schemas-upnp-org:service:WANIPConnection", 2, {1, 2}},
-    {"urn:schemas-upnp-org:service:WANIPv6FirewallControl", 2, {0, 1}},
+    {"InternetGatewayDevice", false, 0, {1, 2}},
+    {"Layer3Forwarding", true, 0, {1, 1}},
+    {"WANIPConnection", true, 2, {1, 2}},
+    {"WANIPv6FirewallControl", true, 2, {0, 1}},
 };
 
 static const struct ssdp_device device = {

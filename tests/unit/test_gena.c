@@ -238,6 +238,7 @@ callbacks_that_are_refused(void **state)
 	    "http://192.168.1.20:49152/event",
 	    "<http://192.168.1.20:49152/event",
 	    "http://192.168.1.20:49152/event>",
+	    "xhttp://192.168.1.20:49152/event>",
 	    "<https://192.168.1.20:49152/>",
 	    "<ftp://192.168.1.20:49152/>",
 	    "<//192.168.1.20:49152/>",
@@ -475,6 +476,7 @@ the_first_event_waits_for_the_reply(void **state)
 	assert_int_equal(delivery.variables, GENA_ALL_VARIABLES);
 	assert_int_equal(delivery.service, MAPPINGS_SERVICE);
 	assert_string_equal(delivery.sid, grant.sid);
+	assert_false(gena_finish(&table, grant.id, GENA_DELIVERED, &delivery));
 	/* Once. */
 	gena_confirm(&table, grant.id, BEGIN + 5000);
 	assert_quiet(BEGIN + 6000);
@@ -669,6 +671,18 @@ a_subscription_ends_after_losses_in_a_row(void **state)
 	gena_changed(&table, MAPPINGS_SERVICE, ADDRESS, now);
 	lose(now += 1000);
 	assert_int_equal(renew(grant.sid, now), GENA_PRECONDITION_FAILED);
+}
+
+static void
+only_a_delivery_can_be_lost(void **state)
+{
+	struct gena_grant grant = greeted(BEGIN);
+
+	(void)state;
+	for (int i = 0; i < FAILURES; i++)
+		assert_false(gena_finish(&table, grant.id, GENA_FAILED, &delivery));
+	assert_false(gena_finish(&table, grant.id, GENA_GONE, &delivery));
+	assert_int_equal(renew(grant.sid, BEGIN), GENA_OK);
 }
 
 static void
@@ -925,6 +939,7 @@ main(void)
 	    TEST(the_urls_are_tried_in_order),
 	    TEST(a_lost_event_is_not_repeated_but_its_variables_are),
 	    TEST(a_subscription_ends_after_losses_in_a_row),
+	    TEST(only_a_delivery_can_be_lost),
 	    TEST(one_that_forgot_us_is_forgotten),
 	    TEST(a_delivery_may_outlive_its_subscription),
 	    TEST(the_number_after_the_last_is_1),

@@ -22,10 +22,10 @@
 #define MX	       "MX: 2\r\n"
 
 static const struct ssdp_type types[] = {
-    {DEVICE "InternetGatewayDevice", 0, {1, 2}},     {DEVICE "WANDevice", 1, {1, 2}},
-    {DEVICE "WANConnectionDevice", 2, {1, 2}},	     {SERVICE "Layer3Forwarding", 0, {1, 1}},
-    {SERVICE "WANCommonInterfaceConfig", 1, {1, 1}}, {SERVICE "WANIPConnection", 2, {1, 2}},
-    {SERVICE "WANIPv6FirewallControl", 2, {0, 1}},
+    {"InternetGatewayDevice", false, 0, {1, 2}},   {"WANDevice", false, 1, {1, 2}},
+    {"WANConnectionDevice", false, 2, {1, 2}},	   {"Layer3Forwarding", true, 0, {1, 1}},
+    {"WANCommonInterfaceConfig", true, 1, {1, 1}}, {"WANIPConnection", true, 2, {1, 2}},
+    {"WANIPv6FirewallControl", true, 2, {0, 1}},
 };
 
 static const struct ssdp_device both = {
@@ -96,7 +96,7 @@ search_for(const char *target)
 	return (struct ssdp_search){source("192.168.178.20", 50000), true, text_of(target)};
 }
 
-/* "end-of-name version view, …" of what came. */
+/* "name version view, …" of what came, the last digits for a UDN. */
 static const char *
 entries_text(const struct ssdp_entry *entry, unsigned count)
 {
@@ -105,11 +105,11 @@ entries_text(const struct ssdp_entry *entry, unsigned count)
 
 	text[0] = '\0';
 	for (unsigned i = 0; i < count; i++) {
-		const char *name = entry[i].urn ? entry[i].urn : entry[i].udn;
-		const char *end = entry[i].urn ? strrchr(name, ':') + 1 : name + strlen(name) - 4;
+		const char *name =
+		    entry[i].name ? entry[i].name : strrchr(entry[i].udn, '-') + 1 + 8;
 
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s %u v%d", i ? ", " : "",
-				       end, entry[i].version, entry[i].view + 1);
+				       name, entry[i].version, entry[i].view + 1);
 	}
 	return text;
 }
@@ -290,7 +290,7 @@ no_usn_twice(void **state)
 	(void)state;
 	for (unsigned i = 0; i < count; i++)
 		for (unsigned j = 0; j < i; j++)
-			assert_false(a[i].udn == a[j].udn && a[i].urn == a[j].urn &&
+			assert_false(a[i].udn == a[j].udn && a[i].name == a[j].name &&
 				     a[i].version == a[j].version);
 }
 
@@ -357,6 +357,11 @@ targets_of_nobody(void **state)
 	    "SSDP:ALL",
 	    "upnp:rootdevice:1",
 	    "uuid:",
+	    "upnp:",
+	    "upnp:rootdevic",
+	    "rootdevice",
+	    "InternetGatewayDevice:1",
+	    DEVICE ":1",
 	    "uuid:2fac1234-31f8-11b4-a222-08002b34c0031",
 	    UDN_ROOT ":1",
 	    UDN_ROOT "::upnp:rootdevice",
@@ -404,7 +409,7 @@ a_reply_with_the_version_asked_for(void **state)
 static void
 an_alive(void **state)
 {
-	struct ssdp_entry root = {UDN_ROOT, "upnp:rootdevice", 0, SSDP_VIEW_1};
+	struct ssdp_entry root = {UDN_ROOT, "upnp:", "rootdevice", 0, SSDP_VIEW_1};
 
 	(void)state;
 	assert_string_equal(message(SSDP_ALIVE, &ipv4, &root),
@@ -424,7 +429,7 @@ an_alive(void **state)
 static void
 a_byebye(void **state)
 {
-	struct ssdp_entry device = {UDN_WAN, NULL, 0, SSDP_VIEW_1};
+	struct ssdp_entry device = {.udn = UDN_WAN, .view = SSDP_VIEW_1};
 
 	(void)state;
 	assert_string_equal(message(SSDP_BYEBYE, &ipv4, &device), "NOTIFY * HTTP/1.1\r\n"
@@ -440,7 +445,7 @@ a_byebye(void **state)
 static void
 an_update(void **state)
 {
-	struct ssdp_entry type = {UDN_ROOT, DEVICE "InternetGatewayDevice", 2, SSDP_VIEW_2};
+	struct ssdp_entry type = {UDN_ROOT, DEVICE, "InternetGatewayDevice", 2, SSDP_VIEW_2};
 
 	(void)state;
 	assert_string_equal(message(SSDP_UPDATE, &ipv6_site, &type),
@@ -462,7 +467,7 @@ an_update(void **state)
 static void
 over_ipv6(void **state)
 {
-	struct ssdp_entry device = {UDN_ROOT, NULL, 0, SSDP_VIEW_1};
+	struct ssdp_entry device = {.udn = UDN_ROOT, .view = SSDP_VIEW_1};
 
 	(void)state;
 	assert_string_equal(message(SSDP_BYEBYE, &ipv6_link, &device),
@@ -506,7 +511,7 @@ replies_are_small(void **state)
 static void
 a_buffer_too_small_takes_nothing(void **state)
 {
-	struct ssdp_entry device = {UDN_ROOT, NULL, 0, SSDP_VIEW_1};
+	struct ssdp_entry device = {.udn = UDN_ROOT, .view = SSDP_VIEW_1};
 	struct ssdp_message m = {SSDP_ALIVE, &both, &ipv4, 0};
 	size_t length = strlen(message(SSDP_ALIVE, &ipv4, &device));
 	char text[SSDP_MESSAGE_MAX];
