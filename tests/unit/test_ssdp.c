@@ -375,7 +375,8 @@ targets_of_nobody(void **state)
 	    DEVICE "InternetGatewayDevice:4294967297",
 	    DEVICE "InternetGatewayDevic:1",
 	    SERVICE "InternetGatewayDevice:1",
-	    "urn:schemas-example-com:device:InternetGatewayDevice:1",
+	    "urn:schemas-upnp-com:device:InternetGatewayDevice:1",
+	    "UPNP:rootdevice",
 	};
 
 	(void)state;
