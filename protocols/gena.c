@@ -73,8 +73,7 @@ unused_id(struct gena_table *t)
 	return t->last_id;
 }
 
-/* An event must not reach anybody but its subscriber (CVE-2020-12695): no names, no other address.
- */
+/* An event must reach nobody but its subscriber (CVE-2020-12695): no names, no other address. */
 static bool
 is_clients(struct text host, bool bracketed, const struct address *client)
 {
@@ -236,8 +235,7 @@ subscribe_anew(struct gena_table *t, const struct gena_request *r,
 	return GENA_OK;
 }
 
-/* The subscription that a renewal or an UNSUBSCRIBE means; it has an SID and nothing of a new one.
- */
+/* What a renewal or an UNSUBSCRIBE means; it has an SID and nothing of a new subscription. */
 static enum gena_status
 find_existing(struct gena_table *t, const struct gena_request *r, struct gena_subscription **out)
 {
@@ -366,8 +364,7 @@ gena_wake(const struct gena_table *t)
 	return wake;
 }
 
-/* The event is lost; its variables join the next one, so that the subscriber is right again by
- * then. */
+/* The variables of a lost event join the next one, so that the last values are right by then. */
 static void
 lose(struct gena_table *t, struct gena_subscription *s)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * GENA: who subscribed to which service's events, and what is to be sent to whom when (UPnP Device
- * Architecture 1.1, 4). Owns the subscriptions; no socket, clock or value of a variable.  A service
- * is a number of the caller's, as is a variable of it: bit n of a set is the variable at n of the
- * list given to gena_encode().
+ * Architecture 1.1, 4).  Owns the subscriptions; no socket, clock or value of a variable.  A
+ * service is a number of the caller's, as is a variable of it: bit n of a set is the variable at n
+ * of the list given to gena_encode().
  */
 #ifndef PORTLEASE_GENA_H
 #define PORTLEASE_GENA_H
@@ -87,8 +87,7 @@ struct gena_grant {
 	uint32_t timeout; /* seconds */
 };
 
-/* New or renewed.  random: unpredictable octets, which become the SID.  Not GENA_OK: *out is
- * untouched. */
+/* New or renewed; *out is filled if GENA_OK.  random: unpredictable octets, to become the SID. */
 enum gena_status gena_subscribe(struct gena_table *, const struct gena_request *,
 				const uint8_t random[GENA_RANDOM_SIZE], monotime now,
 				struct gena_grant *out);
@@ -100,8 +99,7 @@ void gena_confirm(struct gena_table *, uint32_t id, monotime now);
 /* Variables of a service have new values. */
 void gena_changed(struct gena_table *, uint8_t service, uint32_t variables, monotime now);
 
-/* One NOTIFY to one URL.  Its texts are the table's: they end with the next call of any function
- * but gena_encode(). */
+/* One NOTIFY to one URL.  Its texts end with the next call for the table but gena_encode(). */
 struct gena_delivery {
 	uint32_t id;
 	struct endpoint to;
@@ -112,11 +110,9 @@ struct gena_delivery {
 	uint32_t variables;
 };
 
-/* A delivery to begin now, the one due longest first.  False: none; one of a subscription is under
- * way at a time. */
+/* A delivery to begin now, the one due longest first, one of a subscription at a time. */
 bool gena_next(struct gena_table *, monotime now, struct gena_delivery *out);
-/* When gena_next() has something new to do, unless another function is called before;
- * MONOTIME_NEVER: nothing. */
+/* When gena_next() will find one, if nothing happens before; or MONOTIME_NEVER. */
 monotime gena_wake(const struct gena_table *);
 
 enum gena_outcome {
@@ -125,8 +121,10 @@ enum gena_outcome {
 	GENA_GONE,   /* 412: the subscriber does not know the SID */
 };
 
-/* How the delivery of this subscription ended, if that still exists.  True: *again is the same
- * event to its next URL. */
+/*
+ * How the delivery of a subscription ended, which itself may have ended before.
+ * True: *again is the same event to the next URL.
+ */
 bool gena_finish(struct gena_table *, uint32_t id, enum gena_outcome, struct gena_delivery *again);
 
 struct gena_variable {
@@ -135,8 +133,8 @@ struct gena_variable {
 };
 
 /*
- * The whole NOTIFY, with the variables of the delivery at their values of now.  count <=
- * GENA_VARIABLES_MAX. Returns the length, without a NUL; 0: does not fit.
+ * The whole NOTIFY, with the variables of the delivery at the values given (at most
+ * GENA_VARIABLES_MAX).  Returns the length, without a NUL; 0: does not fit.
  */
 size_t gena_encode(const struct gena_delivery *, const struct gena_variable *, unsigned count,
 		   void *out, size_t size);

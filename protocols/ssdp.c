@@ -178,8 +178,7 @@ is_name(struct text t, const struct ssdp_entry *entry)
 	       text_equal(t, entry->name);
 }
 
-/* 1.3.2: a device also is what its lower versions are, and says so in the version it was asked for.
- */
+/* 1.3.2: a device also is what its lower versions are, and answers in the version asked for. */
 static bool
 matches(struct text target, struct ssdp_entry *entry)
 {
@@ -260,8 +259,7 @@ put_number(struct wire_writer *w, const char *name, uint32_t value)
 	text_put(w, "\r\n");
 }
 
-/* The lines before the ones that every message has.  No DATE: replies are to fit the small buffers
- * of small clients. */
+/* No DATE in replies: they are to fit into the small buffers of small clients. */
 static void
 put_head(struct wire_writer *w, const struct ssdp_message *m)
 {

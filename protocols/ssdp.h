@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SSDP for the gateway device: searches to replies, and the set that is announced (UPnP Device
- * Architecture 1.1, 1). Owns no socket, timer or clock.  Nothing of what a client wrote is ever
- * echoed.
+ * SSDP (UPnP Device Architecture 1.1, 1): searches to replies, and the set that is announced.
+ * Owns no socket, timer or clock.  Nothing of what a client wrote is ever echoed.
  */
 #ifndef PORTLEASE_SSDP_H
 #define PORTLEASE_SSDP_H
@@ -70,8 +69,7 @@ enum ssdp_how {
 /* False: not a search, or one that must not be answered. */
 bool ssdp_decode(const struct datagram *, unsigned how, struct ssdp_search *out);
 
-/* What to reply, one message each, in the order of the set; returns how many, 0 if nothing matches.
- */
+/* What to reply, one message each, in the order of the set; returns how many. */
 unsigned ssdp_match(const struct ssdp_device *, const struct ssdp_search *,
 		    struct ssdp_entry out[SSDP_ENTRIES_MAX]);
 
@@ -125,8 +123,10 @@ struct ssdp_limit {
 /* Searches a second of one source and of all, twice as many at once; 0: no limit. */
 void ssdp_limit_init(struct ssdp_limit *, uint32_t per_source, uint32_t in_all);
 
-/* True: answer it.  False: the same search, sent again before the reply to the first left, or too
- * many of them. */
+/*
+ * For a search that matches.  True: answer it.  False: it is the same one, sent again before the
+ * reply to the first has left, or one too many.
+ */
 bool ssdp_admit(struct ssdp_limit *, const struct ssdp_search *, monotime now);
 
 #endif

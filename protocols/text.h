@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Pieces of text that others sent, without a NUL of their own, and text written through a
- * wire_writer. */
+/* Pieces of others' text, which end without a NUL; and text through a wire_writer. */
 #ifndef PORTLEASE_TEXT_H
 #define PORTLEASE_TEXT_H
 
