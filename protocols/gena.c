@@ -3,6 +3,8 @@
  * Architecture 1.1. */
 #include "gena.h"
 
+#include "xml_text.h"
+
 enum { HTTP_PORT = 80, FIRST_USER_PORT = 1024, STATUS_SIZE = 12 /* "HTTP/1.1 200" */ };
 
 void
@@ -213,13 +215,14 @@ static enum gena_status
 subscribe_anew(struct gena_table *t, const struct gena_request *r,
 	       const uint8_t random[GENA_RANDOM_SIZE], struct gena_subscription **out)
 {
-	struct gena_subscription *place, new = {
-					     .service = r->service,
-					     .held = true,
-					     .client = r->client,
-					     .changed = GENA_ALL_VARIABLES,
-					     .due = MONOTIME_NEVER,
-					 };
+	struct gena_subscription *place;
+	struct gena_subscription new = {
+	    .service = r->service,
+	    .held = true,
+	    .client = r->client,
+	    .changed = GENA_ALL_VARIABLES,
+	    .due = MONOTIME_NEVER,
+	};
 
 	if (!r->nt || !text_equal(text_trim(text_of(r->nt)), "upnp:event"))
 		return GENA_PRECONDITION_FAILED;
@@ -412,7 +415,7 @@ put_body(struct wire_writer *w, const struct gena_delivery *d,
 		text_put(w, "<e:property><");
 		text_put(w, v->name);
 		text_put(w, ">");
-		text_put_xml(w, v->value);
+		xml_put_text(w, v->value, 1);
 		text_put(w, "</");
 		text_put(w, v->name);
 		text_put(w, "></e:property>\n");

@@ -115,30 +115,4 @@ text_put_number(struct wire_writer *w, uint32_t n)
 	text_put(w, digits);
 }
 
-/* As the content or an attribute of an XML element. */
-static inline void
-text_put_xml(struct wire_writer *w, const char *string)
-{
-	for (; *string; string++)
-		switch (*string) {
-		case '&':
-			text_put(w, "&amp;");
-			break;
-		case '<':
-			text_put(w, "&lt;");
-			break;
-		case '>':
-			text_put(w, "&gt;");
-			break;
-		case '"':
-			text_put(w, "&quot;");
-			break;
-		case '\'':
-			text_put(w, "&apos;");
-			break;
-		default:
-			wire_put(w, string, 1);
-		}
-}
-
 #endif
