@@ -15,10 +15,17 @@ enum {
 	PORT_MAX = 65535,
 	MAPPINGS_MAX = 2 * PORT_MAX, /* as many as TCP and UDP have ports */
 	RATE_MAX = 1000000,
+	UNPRIVILEGED_PORT = 1024,
+	CONNECTIONS_MAX = 4096,
+	INTERVAL_MIN = 60,
+	INTERVAL_MAX = 86400,
+	NAME_LENGTH = 63,   /* of a device's texts: Device Architecture 2.0, 2.3 */
+	NUMBER_LENGTH = 31, /* of its model */
+	URL_LENGTH = 255,
 	PATH_LENGTH = 4095,
 	SOCKET_PATH_LENGTH = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
 };
-#define KEYS_MAX     32
+#define KEYS_MAX     64
 #define LIFETIME_MAX (MAPPING_LIFETIME_STATIC - 1)
 
 struct reading {
@@ -159,6 +166,49 @@ take_path(const struct key *key, const char *word, void *slot)
 	return word[0] == '/' && take_text(key, word, slot);
 }
 
+/* "01234567-89ab-…", in either case. */
+static bool
+take_uuid(const struct key *key, const char *word, void *slot)
+{
+	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	char *uuid = slot;
+	(void)key;
+	_Static_assert(sizeof(shape) == CONFIG_UUID_SIZE, "a uuid as text");
+	if (strlen(word) != sizeof(shape) - 1)
+		return false;
+	for (size_t i = 0; i < sizeof(shape); i++) {
+		if (shape[i] == 'x' ? !strchr("0123456789abcdefABCDEF", word[i])
+				    : word[i] != shape[i])
+			return false;
+		uuid[i] = word[i] >= 'A' ? (char)(word[i] | 0x20) : word[i];
+	}
+	return true;
+}
+
+static bool
+take_url(const struct key *key, const char *word, void *slot)
+{
+	static const char *const schemes[] = {"http://", "https://"};
+	for (const char *c = word; *c; c++) {
+		if (*c <= ' ' || *c > '~' || strchr("<>\"", *c))
+			return false;
+	}
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
+		size_t length = strlen(schemes[i]);
+		if (strncmp(word, schemes[i], length) == 0 && word[length])
+			return take_text(key, word, slot);
+	}
+	return false;
+}
+
+static bool
+take_igd_version(const struct key *key, const char *word, void *slot)
+{
+	int chosen = choose(key->expected, word);
+	*(enum config_igd *)slot = (enum config_igd)chosen;
+	return chosen >= 0;
+}
+
 static bool
 take_client(const struct key *key, const char *word, void *slot)
 {
@@ -201,6 +251,35 @@ static const struct key keys[] = {
 	 NULL, 1, MAPPINGS_MAX},
 	{{"", "requests-per-second"}, take_number, AT(config.requests_per_second),
 	 NULL, 0, RATE_MAX},
+	{{"", "upnp"}, take_flag, AT(config.upnp.on), "no|yes", 0, 0},
+	{{"", "worker-user"}, take_text, AT(config.upnp.worker_user),
+	 "the name or the number of a user", 1, 255},
+	{{"", "igd-version"}, take_igd_version, AT(config.upnp.igd_version), "auto|1|2", 0, 0},
+	{{"", "http-port"}, take_number, AT(config.upnp.http_port),
+	 NULL, UNPRIVILEGED_PORT, PORT_MAX},
+	{{"", "friendly-name"}, take_text, AT(config.upnp.friendly_name),
+	 "a name of at most 63 octets", 1, NAME_LENGTH},
+	{{"", "model-name"}, take_text, AT(config.upnp.model_name),
+	 "a name of at most 31 octets", 1, NUMBER_LENGTH},
+	{{"", "model-number"}, take_text, AT(config.upnp.model_number),
+	 "a text of at most 31 octets", 1, NUMBER_LENGTH},
+	{{"", "serial-number"}, take_text, AT(config.upnp.serial_number),
+	 "a text of at most 63 octets", 1, NAME_LENGTH},
+	{{"", "uuid"}, take_uuid, AT(config.upnp.uuid),
+	 "32 hexadecimal digits in groups of 8-4-4-4-12", 0, 0},
+	{{"", "presentation-url"}, take_url, AT(config.upnp.presentation_url),
+	 "a URL that begins with http:// or https://, of at most 255 octets", 1, URL_LENGTH},
+	{{"", "ssdp-interval"}, take_number, AT(config.upnp.ssdp_interval),
+	 NULL, INTERVAL_MIN, INTERVAL_MAX},
+	{{"", "strict-ssdp"}, take_flag, AT(config.upnp.strict_ssdp), "no|yes", 0, 0},
+	{{"", "http-requests-per-second"}, take_number, AT(config.upnp.http_requests_per_second),
+	 NULL, 0, RATE_MAX},
+	{{"", "http-connections-per-client"}, take_number,
+	 AT(config.upnp.http_connections_per_client), NULL, 1, CONNECTIONS_MAX},
+	{{"", "http-connections"}, take_number, AT(config.upnp.http_connections),
+	 NULL, 1, CONNECTIONS_MAX},
+	{{"", "read-others-mappings"}, take_flag, AT(config.upnp.read_others_mappings),
+	 "no|yes", 0, 0},
 	{{"wan", "external-address"}, take_external_address, AT(config.wan),
 	 "an IPv4 address that other hosts can reach", 0, 0},
 	{{"wan", "source-nat"}, take_flag, AT(config.wan.source_nat), "no|yes", 0, 0},
@@ -399,7 +478,7 @@ expect_options(cfg_t *cfg, char *out, size_t size)
 static void
 take_error(cfg_t *cfg, const char *format, va_list arguments)
 {
-	char found[256], expected[512] = "";
+	char found[256], expected[768] = "";
 	vsnprintf(found, sizeof(found), format, arguments);
 	if (strstr(found, "no such option") == found)
 		expect_options(cfg, expected, sizeof(expected));
@@ -460,6 +539,11 @@ check_whole(void)
 		return complain(&reading->complaint, line ? line : line_of("", "min-lifetime"),
 				"max-lifetime is %u, expected at least min-lifetime (%u)",
 				config->max_lifetime, config->min_lifetime);
+	/* Two names may still be one user: who starts the processes looks at that. */
+	line = line_of("", "worker-user");
+	if (strcmp(config->upnp.worker_user, config->user) == 0)
+		return complain(&reading->complaint, line ? line : line_of("", "user"),
+				"worker-user is %s, expected another than user", config->user);
 	return true;
 }
 
@@ -480,6 +564,19 @@ defaults(void)
 	    .random_ports = {1024, PORT_MAX},
 	    .max_mappings_per_client = 512,
 	    .requests_per_second = 200,
+	    .upnp =
+		{
+		    .on = true,
+		    .worker_user = must(strdup("portlease-upnp")),
+		    .http_port = 5431,
+		    .friendly_name = must(strdup("portlease")),
+		    .model_name = must(strdup("portlease")),
+		    .ssdp_interval = 600,
+		    .http_requests_per_second = 1000,
+		    .http_connections_per_client = 100,
+		    .http_connections = 1000,
+		    .read_others_mappings = true,
+		},
 	};
 }
 
@@ -513,6 +610,12 @@ config_free(struct config *config)
 	free(config->state_directory);
 	free(config->control_socket);
 	free(config->user);
+	free(config->upnp.worker_user);
+	free(config->upnp.friendly_name);
+	free(config->upnp.model_name);
+	free(config->upnp.model_number);
+	free(config->upnp.serial_number);
+	free(config->upnp.presentation_url);
 	free(config);
 }
 

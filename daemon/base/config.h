@@ -34,6 +34,29 @@ struct policy_rule {
 	unsigned line;               /* where the section begins */
 };
 
+enum config_igd { CONFIG_IGD_AUTO, CONFIG_IGD_1, CONFIG_IGD_2 };
+enum { CONFIG_UUID_SIZE = 37 };
+
+/* The texts are NULL where nothing is to be said. */
+struct config_upnp {
+	bool on;
+	char *worker_user;
+	enum config_igd igd_version;
+	uint32_t http_port;
+	char *friendly_name;         /* never NULL, as model_name */
+	char *model_name;
+	char *model_number;
+	char *serial_number;
+	char uuid[CONFIG_UUID_SIZE]; /* lower case; "": the one kept in the state directory */
+	char *presentation_url;
+	uint32_t ssdp_interval;      /* seconds */
+	bool strict_ssdp;
+	uint32_t http_requests_per_second; /* per client; 0 = no limit */
+	uint32_t http_connections_per_client;
+	uint32_t http_connections;   /* of one LAN */
+	bool read_others_mappings;
+};
+
 struct config {
 	struct config_lan *lan;
 	size_t lans;
@@ -52,7 +75,8 @@ struct config {
 	uint32_t max_lifetime;       /* seconds, PCP and NAT-PMP */
 	struct port_range random_ports;
 	uint32_t max_mappings_per_client;
-	uint32_t requests_per_second; /* per client; 0 = no limit */
+	uint32_t requests_per_second; /* NAT-PMP and PCP, per client; 0 = no limit */
+	struct config_upnp upnp;
 };
 
 /*

@@ -102,6 +102,23 @@ test_defaults(void **state)
 	assert_int_equal(config->random_ports.last, 65535);
 	assert_int_equal(config->max_mappings_per_client, 512);
 	assert_int_equal(config->requests_per_second, 200);
+	const struct config_upnp *upnp = &config->upnp;
+	assert_true(upnp->on);
+	assert_string_equal(upnp->worker_user, "portlease-upnp");
+	assert_int_equal(upnp->igd_version, CONFIG_IGD_AUTO);
+	assert_int_equal(upnp->http_port, 5431);
+	assert_string_equal(upnp->friendly_name, "portlease");
+	assert_string_equal(upnp->model_name, "portlease");
+	assert_null(upnp->model_number);
+	assert_null(upnp->serial_number);
+	assert_string_equal(upnp->uuid, "");
+	assert_null(upnp->presentation_url);
+	assert_int_equal(upnp->ssdp_interval, 600);
+	assert_false(upnp->strict_ssdp);
+	assert_int_equal(upnp->http_requests_per_second, 1000);
+	assert_int_equal(upnp->http_connections_per_client, 100);
+	assert_int_equal(upnp->http_connections, 1000);
+	assert_true(upnp->read_others_mappings);
 	config_free(config);
 	config_free(NULL);
 }
@@ -145,6 +162,44 @@ test_every_key(void **state)
 	assert_string_equal(address_print(&config->wan.external_address, text), "203.0.113.5");
 	assert_false(config->wan.source_nat);
 	assert_true(config->wan.refuse_private);
+	config_free(config);
+}
+
+static void
+test_every_upnp_key(void **state)
+{
+	(void)state;
+	struct config *config = read_good(SIDES "upnp = no worker-user = 54322 igd-version = 2\n"
+						"http-port = 1024 friendly-name = 'Our gateway'\n"
+						"model-name = M model-number = 1.0\n"
+						"serial-number = 007\n"
+						"uuid = 01234567-89ab-CDEF-0123-456789ABcdef\n"
+						"presentation-url = 'https://gw.example/?a=1'\n"
+						"ssdp-interval = 60 strict-ssdp = yes\n"
+						"http-requests-per-second = 0\n"
+						"http-connections-per-client = 1\n"
+						"http-connections = 4096\n"
+						"read-others-mappings = no\n");
+	const struct config_upnp *upnp = &config->upnp;
+	assert_false(upnp->on);
+	assert_string_equal(upnp->worker_user, "54322");
+	assert_int_equal(upnp->igd_version, CONFIG_IGD_2);
+	assert_int_equal(upnp->http_port, 1024);
+	assert_string_equal(upnp->friendly_name, "Our gateway");
+	assert_string_equal(upnp->model_name, "M");
+	assert_string_equal(upnp->model_number, "1.0");
+	assert_string_equal(upnp->serial_number, "007");
+	assert_string_equal(upnp->uuid, "01234567-89ab-cdef-0123-456789abcdef");
+	assert_string_equal(upnp->presentation_url, "https://gw.example/?a=1");
+	assert_int_equal(upnp->ssdp_interval, 60);
+	assert_true(upnp->strict_ssdp);
+	assert_int_equal(upnp->http_requests_per_second, 0);
+	assert_int_equal(upnp->http_connections_per_client, 1);
+	assert_int_equal(upnp->http_connections, 4096);
+	assert_false(upnp->read_others_mappings);
+	config_free(config);
+	config = read_good(SIDES "igd-version = 1");
+	assert_int_equal(config->upnp.igd_version, CONFIG_IGD_1);
 	config_free(config);
 }
 
@@ -210,6 +265,7 @@ test_rules(void **state)
 #define PORTS	 "a port or FIRST-LAST, within 1-65535, without leading zeros"
 #define ADDRESS	 "an IPv4 address that other hosts can reach"
 #define PREFIX	 "ADDRESS or ADDRESS/LENGTH without bits beyond the length"
+#define X31	 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X53	 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
 /* What each key takes (quoted by the test) and refuses. */
@@ -259,6 +315,63 @@ static const struct words {
      "a number from 0 to 1000000 without leading zeros",
      {"0", "1000000"},
      {"1000001", "00", "none"}},
+    {"", "upnp", "no|yes", {"yes", "no"}, {"", "auto", "1"}},
+    {"", "worker-user", "the name or the number of a user", {"nobody", "0"}, {""}},
+    {"", "igd-version", "auto|1|2", {"auto", "1", "2"}, {"", "0", "3", "v1", "both"}},
+    {"",
+     "http-port",
+     "a number from 1024 to 65535 without leading zeros",
+     {"1024", "5431", "65535"},
+     {"", "0", "80", "1023", "65536", "http"}},
+    {"",
+     "friendly-name",
+     "a name of at most 63 octets",
+     {"x", X53 "1234567890"},
+     {"", X53 "12345678901"}},
+    {"", "model-name", "a name of at most 31 octets", {"x", X31}, {"", X31 "x"}},
+    {"", "model-number", "a text of at most 31 octets", {"x", X31}, {"", X31 "x"}},
+    {"",
+     "serial-number",
+     "a text of at most 63 octets",
+     {"x", X53 "1234567890"},
+     {"", X53 "12345678901"}},
+    {"",
+     "uuid",
+     "32 hexadecimal digits in groups of 8-4-4-4-12",
+     {"01234567-89ab-cdef-0123-456789abcdef", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"},
+     {"", "uuid:01234567-89ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcde",
+      "01234567-89ab-cdef-0123-456789abcdeff", "0123456789abcdef0123456789abcdef",
+      "01234567-89ab-cdef-0123-456789abcdeg", "01234567-89ab-cdef-01234-56789abcdef",
+      "01234567-89ab-cdef-0123+456789abcdef"}},
+    {"",
+     "presentation-url",
+     "a URL that begins with http:// or https://, of at most 255 octets",
+     {"http://a", "https://[fd00::1]:8443/x?y=z&a#b", "http://" X31 X53 X53 X53 X53 "12345"},
+     {"", "http://", "https://", "a.example", "ftp://a", "javascript:alert(1)", "http://a b",
+      "http://a<b", "http://a>b", "http://a\"b", "http://ä", "HTTP://a",
+      "http://" X31 X53 X53 X53 X53 "123456"}},
+    {"",
+     "ssdp-interval",
+     "a number from 60 to 86400 without leading zeros",
+     {"60", "86400"},
+     {"0", "59", "86401", "10m"}},
+    {"", "strict-ssdp", "no|yes", {"yes", "no"}, {"", "strict"}},
+    {"",
+     "http-requests-per-second",
+     "a number from 0 to 1000000 without leading zeros",
+     {"0", "1000000"},
+     {"1000001", "none"}},
+    {"",
+     "http-connections-per-client",
+     "a number from 1 to 4096 without leading zeros",
+     {"1", "4096"},
+     {"0", "4097"}},
+    {"",
+     "http-connections",
+     "a number from 1 to 4096 without leading zeros",
+     {"1", "4096"},
+     {"0", "4097"}},
+    {"", "read-others-mappings", "no|yes", {"yes", "no"}, {"", "own"}},
     {"wan",
      "external-address",
      ADDRESS,
@@ -595,6 +708,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_defaults),
 	    cmocka_unit_test(test_every_key),
+	    cmocka_unit_test(test_every_upnp_key),
 	    cmocka_unit_test(test_rules),
 	    cmocka_unit_test(test_words),
 	    cmocka_unit_test(test_words_has_every_key),
