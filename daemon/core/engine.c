@@ -266,6 +266,15 @@ log_refusal(struct engine *e, const struct member *m, monotime now)
 }
 
 void
+engine_refuse(struct engine *e, const struct map_request *request, enum map_result result, monotime now)
+{
+	const struct member refused = {.request = *request, .reply.result = result};
+
+	e->counters.results[result]++;
+	log_refusal(e, &refused, now);
+}
+
+void
 engine_submit(struct engine *e, const struct map_request *request, monotime now)
 {
 	struct member *m;

@@ -28,6 +28,9 @@ void engine_submit(struct engine *, const struct map_request *, monotime now);
 /* Commits what the batch changed in one kernel transaction, then answers every request of it. */
 void engine_flush(struct engine *, monotime now);
 
+/* A decoder refused this one, as far as it was read: counted and logged as the engine's own refusals are. */
+void engine_refuse(struct engine *, const struct map_request *, enum map_result, monotime now);
+
 /*
  * Does what is due: ends leases, puts back a lost table.  Returns when to call again, MONOTIME_NEVER if nothing is
  * pending.  Call it after every flush too, since a new lease may end first.

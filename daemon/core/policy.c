@@ -91,18 +91,18 @@ rule_matches(const struct policy_rule *rule, const struct map_request *request)
 	       (!rule->description || fnmatch(rule->description, request->description, 0) == 0);
 }
 
-/* Decides the rule's segments that are still open.  True if there were any. */
+/* Decides the rule's segments that are still open.  True if the port is in one of them. */
 static bool
-paint(struct policy *policy, const struct policy_rule *rule)
+paint(struct policy *policy, const struct policy_rule *rule, uint16_t port)
 {
-	bool painted = false;
+	bool decided = false;
 
 	for (size_t i = 0; i < policy->segments && policy->cut[i] <= rule->external.last; i++)
 		if (policy->cut[i] >= rule->external.first && policy->decision[i] == UNDECIDED) {
 			policy->decision[i] = rule->allow ? ALLOWED : DENIED;
-			painted = true;
+			decided |= port >= policy->cut[i] && port < policy->cut[i + 1];
 		}
-	return painted;
+	return decided;
 }
 
 static void
@@ -138,12 +138,13 @@ struct verdict
 policy_judge(struct policy *policy, const struct map_request *request)
 {
 	struct verdict verdict = {.range = policy->range};
+	uint16_t first_choice = request->external_port ? request->external_port : request->internal.port;
 
 	memset(policy->decision, UNDECIDED, policy->segments);
 	for (size_t i = 0; i < policy->count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
 
-		if (rule_matches(rule, request) && paint(policy, rule) && !rule->allow && !verdict.denied_by)
+		if (rule_matches(rule, request) && paint(policy, rule, first_choice) && !rule->allow)
 			verdict.denied_by = rule->line;
 	}
 	apply_default(policy, request);

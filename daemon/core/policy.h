@@ -15,7 +15,7 @@ void policy_free(struct policy *); /* NULL is allowed */
 struct verdict {
 	const struct port_range *range;
 	size_t ranges;             /* 0: nothing is allowed */
-	unsigned denied_by;        /* line of the first deny rule that took a port away; 0: the default policy */
+	unsigned denied_by;        /* line of the rule that denied the port it would have got first; 0: no rule did */
 };
 
 /*

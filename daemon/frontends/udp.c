@@ -76,7 +76,7 @@ struct udp {
 static enum decode_result
 no_pcp_decode(const struct datagram *d, struct map_request *request, struct map_reply *reply)
 {
-	(void)request;
+	*request = (struct map_request){.origin = ORIGIN_PCP, .client = d->source};
 	if (d->kept < 2 || (d->bytes[1] & 0x80))
 		return DECODE_IGNORE;
 	reply->result = MAP_UNSUPPORTED_VERSION;
@@ -149,12 +149,12 @@ answer(void *who, uint32_t number, const struct map_request *request, const stru
 }
 
 static void
-note(struct udp *udp, const struct slot *slot, const char *event, const char *why, monotime now)
+note_ignored(struct udp *udp, const struct slot *slot, const char *why, monotime now)
 {
 	char text[ADDRESS_TEXT_SIZE];
 
 	if (log_limited(&udp->log_limit, LOG_LEVEL_DEBUG, now))
-		log_line(LOG_LEVEL_DEBUG, "udp", event, "client=%s reason=%s",
+		log_line(LOG_LEVEL_DEBUG, "udp", "ignored", "client=%s reason=%s",
 			 address_print(&slot->datagram.source, text), why);
 }
 
@@ -177,7 +177,7 @@ handle(struct udp *udp, uint32_t number, monotime now)
 		return true;
 	case DECODE_REJECT:
 		udp->counters.refused++;
-		note(udp, slot, "refused", map_result_name(reply.result), now);
+		engine_refuse(udp->options.engine, &request, reply.result, now);
 		reply.epoch = engine_epoch(udp->options.engine, now);
 		seal(slot, &request, &reply);
 		return false;
@@ -185,7 +185,7 @@ handle(struct udp *udp, uint32_t number, monotime now)
 		break;
 	}
 	udp->counters.ignored++;
-	note(udp, slot, "ignored", "no-request", now);
+	note_ignored(udp, slot, "no-request", now);
 	return false;
 }
 
@@ -207,10 +207,10 @@ take(struct lan *lan, uint32_t number, monotime now)
 	};
 	if (!is_for_us(lan, &m->msg_hdr, slot)) {
 		udp->counters.foreign++;
-		note(udp, slot, "ignored", "foreign", now);
+		note_ignored(udp, slot, "foreign", now);
 	} else if (!rate_limit_take(udp->limit, &slot->datagram.source, now)) {
 		udp->counters.limited++;
-		note(udp, slot, "ignored", "rate", now);
+		note_ignored(udp, slot, "rate", now);
 	} else if (slot->datagram.kept == 0) {
 		udp->counters.ignored++;
 	} else {

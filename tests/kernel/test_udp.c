@@ -51,6 +51,8 @@ static struct {
 	unsigned flushes, changes;
 	uint32_t epoch;
 	struct address external;
+	enum map_result refused; /* the last of a decoder */
+	struct address refused_client;
 } fake;
 
 void
@@ -60,6 +62,15 @@ engine_submit(struct engine *e, const struct map_request *request, monotime now)
 	(void)now;
 	assert_true(fake.submitted < UDP_BATCH);
 	fake.pending[fake.submitted++] = fake.last = *request;
+}
+
+void
+engine_refuse(struct engine *e, const struct map_request *request, enum map_result result, monotime now)
+{
+	(void)e;
+	(void)now;
+	fake.refused = result;
+	fake.refused_client = request->client;
 }
 
 /* Last come, first answered: the slot must find the place. */
@@ -382,8 +393,11 @@ refuses_without_the_engine(void **state)
 	assert_int_equal(answer_to(fd, answer, sizeof(answer)), 24);
 	assert_hex(answer, 4, "0285 0004");
 	assert_hex(answer + 8, 4, "00000065");
+	assert_int_equal(fake.refused, MAP_UNSUPPORTED_OPCODE);
+	fake.refused = MAP_OK;
 	ask(fd, "0080 0000");
 	assert_silence(fd);
+	assert_int_equal(fake.refused, MAP_OK);
 	ask(fd, "");
 	assert_silence(fd);
 	assert_int_equal(fake.flushes, 0);
@@ -443,6 +457,8 @@ a_protocol_that_is_off_is_said_to_be(void **state)
 	assert_silence(fd);
 	ask(fd, "0900");
 	assert_answer(fd, "0000 0001 00000065");
+	assert_int_equal(fake.refused, MAP_UNSUPPORTED_VERSION);
+	assert_int_equal(address_to_ipv4(&fake.refused_client), inet_addr("192.168.1.2"));
 	ask(fd, ADDRESS_REQUEST);
 	turn();
 	assert_int_equal(answer_to(fd, answer, sizeof(answer)), 12);

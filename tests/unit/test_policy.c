@@ -246,10 +246,22 @@ the_refusing_rule_is_named(void **state)
 	unsigned denied_by = 0;
 
 	(void)state;
+	r.external_port = 3000;
 	assert_string_equal(judge(rules, COUNT(rules), &r, &denied_by), "2000-2999");
 	assert_int_equal(denied_by, 22);
 	judge(rules, 3, &r, &denied_by);
 	assert_int_equal(denied_by, 0);
+	r.external_port = 2700;
+	judge(rules, COUNT(rules), &r, &denied_by);
+	assert_int_equal(denied_by, 0);
+	/* The port it would have got first: the one suggested, else the internal one. */
+	r.external_port = 0;
+	r.internal.port = 2700;
+	judge(rules, COUNT(rules), &r, &denied_by);
+	assert_int_equal(denied_by, 0);
+	r.internal.port = 8000;
+	judge(rules, COUNT(rules), &r, &denied_by);
+	assert_int_equal(denied_by, 26);
 }
 
 static void
