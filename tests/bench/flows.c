@@ -7,9 +7,11 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +25,9 @@ enum {
 	SOURCE_PORTS = 50000,
 	FIRST_SOURCE_PORT = 10000,
 };
-static const uint32_t first_source = 0xc6120000; /* 198.18.0.0/15: RFC 2544 */
-#define PATIENCE 0.2				 /* seconds for the last ones to arrive */
+/* 198.18.0.0/15: RFC 2544 */
+static const uint32_t first_source = 0xc6120000, source_mask = 0xfffe0000;
+#define PATIENCE 0.2 /* seconds for the last ones to arrive */
 
 struct packet {
 	struct iphdr ip;
@@ -66,9 +69,20 @@ enter(const char *namespace)
 }
 
 static int
-raw_socket(int protocol)
+raw_socket(void)
 {
-	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+
+	if (fd < 0)
+		err(2, "socket");
+	return fd;
+}
+
+/* Takes what comes in from the wire, before the host's own network stack. */
+static int
+wire_socket(void)
+{
+	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP));
 
 	if (fd < 0)
 		err(2, "socket");
@@ -106,12 +120,14 @@ write_packet(struct flood *f, size_t slot, uint32_t flow)
 	};
 }
 
-/* What was received becomes its answer. */
-static void
+/* What was received becomes its answer; false: it is no stranger's. */
+static bool
 turn_round(struct packet *p)
 {
 	struct packet was = *p;
 
+	if ((ntohl(p->ip.saddr) & source_mask) != first_source)
+		return false;
 	p->ip.saddr = was.ip.daddr;
 	p->ip.daddr = was.ip.saddr;
 	p->ip.ttl = 64;
@@ -119,15 +135,14 @@ turn_round(struct packet *p)
 	p->udp.source = was.udp.dest;
 	p->udp.dest = was.udp.source;
 	p->udp.check = 0;
+	return true;
 }
 
 static void
-address_message(struct flood *f, size_t slot)
+address_message(struct flood *f, size_t slot, struct packet *p)
 {
-	const struct packet *p = &f->packet[slot];
-
 	f->to[slot] = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = p->ip.daddr};
-	f->iov[slot] = (struct iovec){&f->packet[slot], sizeof(*p)};
+	f->iov[slot] = (struct iovec){p, sizeof(*p)};
 	f->message[slot].msg_hdr = (struct msghdr){
 	    .msg_name = &f->to[slot],
 	    .msg_namelen = sizeof(f->to[slot]),
@@ -154,20 +169,19 @@ answer(struct flood *f)
 	int count;
 
 	do {
+		uint32_t answers = 0;
+
 		for (size_t i = 0; i < BATCH; i++) {
 			f->iov[i] = (struct iovec){&f->packet[i], sizeof(f->packet[i])};
 			f->message[i].msg_hdr =
 			    (struct msghdr){.msg_iov = &f->iov[i], .msg_iovlen = 1};
 		}
 		count = recvmmsg(f->inside, f->message, BATCH, MSG_DONTWAIT, NULL);
-		for (int i = 0; i < count; i++) {
-			turn_round(&f->packet[i]);
-			address_message(f, (size_t)i);
-		}
-		if (count > 0) {
-			send_batch(f, f->answer, (uint32_t)count);
-			f->answered += (uint32_t)count;
-		}
+		for (int i = 0; i < count; i++)
+			if (turn_round(&f->packet[i]))
+				address_message(f, answers++, &f->packet[i]);
+		send_batch(f, f->answer, answers);
+		f->answered += answers;
 	} while (count == BATCH);
 }
 
@@ -182,7 +196,7 @@ run(struct flood *f)
 
 		for (uint32_t i = 0; i < count; i++) {
 			write_packet(f, i, f->first_flow + done + i);
-			address_message(f, i);
+			address_message(f, i, &f->packet[i]);
 		}
 		send_batch(f, f->outside, count);
 		done += count;
@@ -215,10 +229,10 @@ main(int argc, char **argv)
 	f.flows = number(argv[7]);
 	f.random = UINT64_C(88172645463325252) + f.first_flow;
 	enter(argv[1]);
-	f.outside = raw_socket(IPPROTO_RAW);
+	f.outside = raw_socket();
 	enter(argv[2]);
-	f.inside = raw_socket(IPPROTO_UDP);
-	f.answer = raw_socket(IPPROTO_RAW);
+	f.inside = wire_socket();
+	f.answer = raw_socket();
 	took = run(&f);
 	printf("%.6f %u\n", took, f.answered);
 	return 0;
