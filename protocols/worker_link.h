@@ -86,10 +86,8 @@ struct link_state {
 	uint32_t system_update_id;
 };
 
-/*
- * Only what needs the core: the port mapping table, the counters.  A list comes in pages: the same
- * call with the cursor of the last page asks for the next.
- */
+/* One that link_is_for_core().  A list comes in pages: the same call with the cursor of the last
+ * page asks for the next. */
 struct link_call {
 	uint32_t ticket; /* the worker's; not that of a call still unanswered */
 	struct address client;
@@ -149,8 +147,8 @@ struct link_message {
 /* Room for any message. */
 enum { LINK_MESSAGE_MAX = 16384 };
 
-/* The length; 0: does not fit. */
-size_t link_encode(const struct link_message *, void *out, size_t size);
+/* The length; 0: does not fit, or cannot be.  Leaves the message as it was. */
+size_t link_encode(struct link_message *, void *out, size_t size);
 
 /*
  * False: not a message of that sender, not of its exact length, or something in it cannot be.  What
@@ -162,7 +160,8 @@ bool link_decode(enum link_side sender, const void *bytes, size_t size, struct l
 const char *link_type_name(enum link_type);
 const char *link_stat_name(enum link_stat);
 
-/* Is it for the core to answer?  All else the worker answers from STATE. */
+/* What reads or changes the table, reads the counters or would change the connection.  All else the
+ * worker answers from STATE. */
 bool link_is_for_core(enum igd_action);
 
 #endif
