@@ -12,7 +12,7 @@ import tempfile
 FUNCTION_LINES = 100
 
 NOUNS = ["protocols/mapping.h", "protocols/address.h"]
-TESTED = ["protocols/", "backend/", "daemon/base/", "daemon/core/", "daemon/frontends/", "tests/"]
+TESTED = ["protocols/", "backend/", "daemon/base/", "daemon/core/", "daemon/frontends/", "daemon/worker/", "tests/"]
 
 # folder: (what of ours it may include beside its own files, libraries beside libc and the kernel's headers)
 LAYERS = {
@@ -22,6 +22,7 @@ LAYERS = {
     "daemon/core": (NOUNS + ["daemon/base/", "backend/"], ["bsd/"]),
     "daemon/frontends": (["daemon/base/", "daemon/core/", "protocols/"], ["event2/", "bsd/"]),
     "daemon/ctl": (["daemon/base/", "protocols/"], ["jansson.h"]),
+    "daemon/worker": (["daemon/base/", "protocols/"], ["event2/", "microhttpd.h"]),
     "daemon": (["daemon/base/", "daemon/core/", "daemon/frontends/", "backend/", "protocols/"], ["event2/"]),
     "tests/fakes": (NOUNS + ["backend/", "daemon/base/"], ["bsd/"]),
     "tests/unit": (TESTED, ["cmocka.h", "jansson.h", "event2/"]),

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "announce.h"
-#include "rate_limit.h"
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/rate_limit.h"
 #include "../../protocols/natpmp.h"
 #include "../../protocols/pcp.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Token buckets per client, also when more clients ask than the table holds. */
-#include "../../daemon/frontends/rate_limit.h"
+#include "../../daemon/base/rate_limit.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
