@@ -263,13 +263,15 @@ print_by_origin(const char *title, const uint64_t counts[ORIGINS])
 static void
 print_counters(const struct control_counters *c)
 {
+	int said = 0;
+
 	print_by_origin("requests", c->requests);
 	printf("answers     ");
-	for (int r = 0, said = 0; r < MAP_RESULTS; r++)
+	for (int r = 0; r < MAP_RESULTS; r++)
 		if (c->results[r])
 			printf("%s%" PRIu64 " %s", said++ ? ", " : "", c->results[r],
 			       map_result_name((enum map_result)r));
-	putchar('\n');
+	puts(said ? "" : "0");
 	printf("history     %" PRIu64 " granted, %" PRIu64 " renewed, %" PRIu64 " deleted, %" PRIu64
 	       " expired, %" PRIu64 " removed\n",
 	       c->granted, c->renewed, c->deleted, c->expired, c->removed);
