@@ -18,7 +18,7 @@ JOBS  := $(shell nproc)
 # Debian's own, whose pytest, scapy and libtorrent are the packages below.
 PYTHON := /usr/bin/python3
 
-DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libjansson-dev libconfuse-dev libcap-ng-dev libbsd-dev
+DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libjansson-dev libconfuse-dev libcap-ng-dev libbsd-dev libupnp-dev
 DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc curl busybox
 DEBS       := $(DEBS_DEMO) clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack \
 	python3 python3-pytest python3-pytest-xdist python3-libtorrent
@@ -91,7 +91,7 @@ $(BUILD)/portlease: $(call objects,daemon/ctl) $(call libs,base protocols)
 
 # Unit tests and scenarios meet fakes where the daemon meets the kernel; kernel tests meet the real backend.
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(call libs,frontends core base fakes protocols)
-	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
+	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka -lixml)
 $(BUILD)/tests/scenario/run_%: $(BUILD)/tests/scenario/run_%.o $(call libs,frontends core base fakes protocols)
 	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
 $(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,frontends core base backend protocols)
@@ -99,7 +99,7 @@ $(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,fronten
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	$(call link,-lmnl -lnftnl)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(call libs,protocols)
-	$(call link,-fsanitize=fuzzer -ljansson)
+	$(call link,-fsanitize=fuzzer -ljansson -lixml)
 
 .PHONY: deps
 deps: ## install the Debian packages that building and testing need
