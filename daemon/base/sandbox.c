@@ -5,11 +5,21 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
+#include <linux/landlock.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define CAP_BIT(cap) (1ull << (cap))
+#define FOR_CHILDREN                                                                            \
+	(CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_KILL) | \
+	 CAP_BIT(CAP_NET_ADMIN))
 
 bool
 sandbox_find_user(const char *name, struct sandbox_user *out)
@@ -61,14 +71,14 @@ failed_step(int result)
 	return i < sizeof(step) / sizeof(*step) && step[i] ? step[i] : "change the user";
 }
 
-/* Effective and permitted are CAP_NET_ADMIN alone, all other sets are empty. */
+/* Effective and permitted are these alone, inheritable and ambient are empty. */
 static bool
-only_net_admin(bool bounding_cleared)
+only(uint64_t caps, bool bounding_cleared)
 {
 	if (capng_get_caps_process() < 0)
 		return false;
 	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++) {
-		int wanted = cap == CAP_NET_ADMIN;
+		int wanted = (caps & CAP_BIT(cap)) != 0;
 		if (capng_have_capability(CAPNG_EFFECTIVE, cap) != wanted ||
 		    capng_have_capability(CAPNG_PERMITTED, cap) != wanted ||
 		    capng_have_capability(CAPNG_INHERITABLE, cap) ||
@@ -115,7 +125,105 @@ sandbox_enter(const struct sandbox_user *user, char *why, size_t why_size)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail(why, why_size, "set no_new_privs");
 	errno = EPERM;
-	if (!is_user(user) || (!there && getgroups(0, NULL) != 0) || !only_net_admin(clear))
+	if (!is_user(user) || (!there && getgroups(0, NULL) != 0) ||
+	    !only(CAP_BIT(CAP_NET_ADMIN), clear))
 		return fail(why, why_size, "give privileges up: some are still there");
 	return true;
+}
+
+bool
+sandbox_keep_for_children(char *why, size_t why_size)
+{
+	const unsigned sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
+			      CAPNG_AMBIENT | CAPNG_BOUNDING_SET;
+	uint64_t kept = 0;
+
+	if (capng_get_caps_process() < 0)
+		return fail(why, why_size, "read capabilities");
+	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		if (FOR_CHILDREN & CAP_BIT(cap) && capng_have_capability(CAPNG_PERMITTED, cap))
+			kept |= CAP_BIT(cap);
+	}
+	capng_clear(CAPNG_SELECT_ALL);
+	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		if (kept & CAP_BIT(cap))
+			capng_update(CAPNG_ADD, (capng_type_t)sets, cap);
+	}
+	/* Without the right to, the bounding set is left as it came. */
+	unsigned bounds = kept & CAP_BIT(CAP_SETPCAP) ? CAPNG_SELECT_BOUNDS : 0;
+	if (capng_apply((capng_select_t)(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT | bounds)) < 0)
+		return fail(why, why_size, "give capabilities up");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(why, why_size, "set no_new_privs");
+	return true;
+}
+
+bool
+sandbox_may_change_user(void)
+{
+	return capng_get_caps_process() == 0 &&
+	       capng_have_capability(CAPNG_EFFECTIVE, CAP_SETUID) &&
+	       capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID) &&
+	       capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+}
+
+bool
+sandbox_enter_without_capabilities(const struct sandbox_user *user, char *why, size_t why_size)
+{
+	const unsigned flags = CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING | CAPNG_CLEAR_AMBIENT;
+
+	capng_get_caps_process();
+	capng_clear(CAPNG_SELECT_ALL);
+	int result = capng_change_id((int)user->uid, (int)user->gid, (capng_flags_t)flags);
+	if (result < 0)
+		return fail(why, why_size, failed_step(result));
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(why, why_size, "set no_new_privs");
+	errno = EPERM;
+	if (!is_user(user) || getgroups(0, NULL) != 0 || !only(0, true))
+		return fail(why, why_size, "give privileges up: some are still there");
+	return true;
+}
+
+/*
+ * All that the running kernel knows to deny, whatever the headers knew that this was built with.
+ * Rules for TCP ports (ABI 4) would not help: the worker connects to ports that clients name.
+ */
+static bool
+deny_files(char *why, size_t why_size)
+{
+	struct {
+		uint64_t access_fs, access_net, scoped;
+	} rules = {.access_net = 0};
+	/* How many rights to files there are, by ABI; the last also holds beyond. */
+	static const unsigned rights[] = {0, 13, 14, 15, 15, 16};
+	enum { LAST = sizeof(rights) / sizeof(*rights) - 1, SCOPED = 6 };
+
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	if (abi < 1) {
+		log_warning("sandbox", "no landlock", "error=\"%s\"", strerror(errno));
+		return true;
+	}
+	rules.access_fs = (1ull << rights[abi < LAST ? abi : LAST]) - 1;
+	rules.scoped = abi >= SCOPED ? 3 : 0; /* abstract sockets and signals */
+	int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		return fail(why, why_size, "give files up (Landlock)");
+	close(fd);
+	return true;
+}
+
+bool
+sandbox_confine_worker(char *why, size_t why_size)
+{
+	uid_t uid[3];
+
+	errno = EPERM;
+	if (getresuid(&uid[0], &uid[1], &uid[2]) < 0 || uid[0] == 0 || uid[1] == 0 || uid[2] == 0)
+		return fail(why, why_size, "run as root");
+	if (!only(0, false))
+		return fail(why, why_size, "run with capabilities");
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		return fail(why, why_size, "run without no_new_privs");
+	return deny_files(why, why_size);
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the parent and the core say to each other, on a SOCK_SEQPACKET pair: one struct a message,
+ * of exactly its size.  Also which descriptors the parent's children find open.
+ */
+#ifndef PORTLEASE_PARENT_LINK_H
+#define PORTLEASE_PARENT_LINK_H
+
+#include <stdint.h>
+
+enum {
+	CORE_LINK = 3, /* of this header */
+	CORE_CONTROL,  /* the listening control socket */
+	CORE_LOCK,     /* of the instance; only held */
+	CORE_CONFIG,   /* what the parent read */
+	CORE_FDS_END
+};
+enum { WORKER_LINK = 3 }; /* to the core */
+
+enum link_type {
+	LINK_READY,   /* core to parent: serving; lan is 0 */
+	LINK_SPAWN,   /* core to parent: make a worker for that LAN, in place of the one there is */
+	LINK_SPAWNED, /* parent to core: done, with the core's end of a new pair; or why not */
+	LINK_TYPES
+};
+#define LINK_BIT(type) (1u << (type))
+
+struct link_message {
+	uint32_t type;
+	uint32_t lan;
+	int32_t error; /* of LINK_SPAWNED: -errno; else 0 */
+};
+
+enum link_result {
+	LINK_GOT,
+	LINK_NOTHING, /* for now */
+	LINK_BAD,     /* a message that must not be; it is dropped */
+	LINK_ENDED,   /* the other side is gone */
+};
+
+/* Both ends non-blocking and close-on-exec.  0 or -errno. */
+int link_pair(int fd[2]);
+/* passed: a descriptor that goes along, or -1; it stays the caller's.  0 or -errno. */
+int link_send(int fd, const struct link_message *, int passed);
+/*
+ * types: the set of LINK_BIT() that the other side may send.  passed: where a descriptor is put, -1
+ * if none came; NULL: none may come.
+ */
+enum link_result link_receive(int fd, unsigned types, struct link_message *, int *passed);
+
+#endif
