@@ -313,6 +313,7 @@ warnings_in_status(void **state)
 		assert_int_equal(run("status"), DONE);
 		assert_non_null(strstr(ran.out, "warning     "));
 		assert_non_null(strstr(ran.out, rows[i].words));
+		assert_non_null(strstr(ran.out, "\nanswers     0\n"));
 		end_service();
 	}
 }
