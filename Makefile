@@ -30,7 +30,7 @@ pkg_cflags = $(eval pkg_cflags := $$(shell pkg-config --cflags $(PACKAGES)))$(pk
 LIBS_DAEMON := -levent_core -lmnl -lnftnl -ljansson -lconfuse -lcap-ng
 LIBS_CTL    := -ljansson
 
-WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+WARNINGS := -Wall -Wextra -Wno-format-zero-length -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 HARDEN   := -fPIE -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DPORTLEASE_VERSION='"$(VERSION)"' -DPORTLEASE_SYSCONFDIR='"/etc"' $(WARNINGS) $(HARDEN) \

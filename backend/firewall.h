@@ -33,7 +33,9 @@ struct mapping {
 	enum transport transport;
 	uint16_t external_port;
 	struct endpoint internal;
+	struct address remote;  /* only from this host; unspecified = anybody */
 	bool outbound;          /* at most one of an internal endpoint's mappings */
+	bool reserves;          /* at most one of an external port's mappings */
 	uint64_t timeout;       /* milliseconds until the kernel ends it by itself; 0 = never */
 	const char *comment;    /* shown by `nft list`; at most 127 octets; NULL = none */
 };
@@ -80,7 +82,7 @@ void firewall_stage(struct firewall *, enum firewall_change, const struct mappin
 int firewall_commit(struct firewall *, struct fault *);
 
 /* Connections through a mapping's present element; 0 if it is not there.  One exact query, no dump. */
-uint64_t firewall_connections(struct firewall *, enum transport, uint16_t external_port);
+uint64_t firewall_connections(struct firewall *, enum transport, uint16_t external_port, const struct address *remote);
 
 /* Becomes readable when any program has committed to nftables. */
 int firewall_watch_fd(const struct firewall *);

@@ -40,8 +40,7 @@ enum {
 struct staged {
 	struct firewall_outcome *outcome;
 	enum firewall_change change;
-	enum transport transport;
-	uint16_t external_port;
+	struct nft_name name;
 };
 
 struct firewall {
@@ -332,6 +331,13 @@ outcome_of(struct firewall *f, uint32_t sequence)
 							    : NULL;
 }
 
+static bool
+same_name(const struct nft_name *a, const struct nft_name *b)
+{
+	return a->transport == b->transport && a->external_port == b->external_port &&
+	       address_equal(&a->remote, &b->remote);
+}
+
 /*
  * The echo of an element does not bear its message's sequence number (Linux 6.18 says 0), so the
  * key tells.  Echoes come in the order staged: each is found where the last one was, or soon after.
@@ -346,8 +352,7 @@ take_count(struct firewall *f, const struct nlmsghdr *m, struct sorted *sorted)
 	for (size_t i = 0; i < f->staged_count; i++) {
 		const struct staged *s = &f->staged[(sorted->echoed + i) % f->staged_count];
 
-		if (s->change == FIREWALL_REMOVE && s->transport == seen.transport &&
-		    s->external_port == seen.external_port) {
+		if (s->change == FIREWALL_REMOVE && same_name(&s->name, &seen.name)) {
 			s->outcome->connections = seen.connections;
 			sorted->echoed += i + 1;
 			return;
@@ -539,8 +544,11 @@ firewall_stage(struct firewall *f, enum firewall_change change, const struct map
 	}
 	f->staged[f->staged_count++] = (struct staged){.outcome = outcome,
 						       .change = change,
-						       .transport = mapping->transport,
-						       .external_port = mapping->external_port};
+						       .name = {
+							   .transport = mapping->transport,
+							   .external_port = mapping->external_port,
+							   .remote = mapping->remote,
+						       }};
 	nft_put_mapping(&f->changes, change, mapping, (uint32_t)f->staged_count);
 }
 
@@ -563,12 +571,14 @@ take_element(struct firewall *f, const struct nlmsghdr *m, void *argument)
 }
 
 uint64_t
-firewall_connections(struct firewall *f, enum transport transport, uint16_t external_port)
+firewall_connections(struct firewall *f, enum transport transport, uint16_t external_port,
+		     const struct address *remote)
 {
+	const struct nft_name name = {transport, external_port, *remote};
 	struct nft_batch question = layout_batch(f);
 	struct nft_seen seen = {0};
 
-	nft_put_query(&question, transport, external_port, SEQUENCE_BATCH);
+	nft_put_query(&question, &name, SEQUENCE_BATCH);
 	ask(f, &question, take_element, &seen);
 	return seen.connections;
 }

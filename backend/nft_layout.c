@@ -33,6 +33,7 @@ enum {
 	TYPE_IFNAME = 41,
 	TYPE_PORT = TYPE_INET_PROTO << 6 | TYPE_INET_SERVICE,
 	TYPE_SOCKET = TYPE_INET_PROTO << 12 | TYPE_IPV4_ADDR << 6 | TYPE_INET_SERVICE,
+	TYPE_REMOTE = TYPE_IPV4_ADDR << 12 | TYPE_PORT,
 	TYPE_ENDPOINT = TYPE_IPV4_ADDR << 6 | TYPE_INET_SERVICE,
 };
 
@@ -78,6 +79,17 @@ static const struct set sets[] = {
 	.flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
 	.key_type = TYPE_PORT,
 	.key_size = 8,
+	.data_type = TYPE_ENDPOINT,
+	.data_size = 8,
+	.order = ORDER_NETWORK,
+	.size = MAPPINGS_MAX,
+	.counter = true,
+    },
+    {
+	.name = "rfwd4", /* the same for one remote host; asked first */
+	.flags = NFT_SET_MAP | NFT_SET_TIMEOUT,
+	.key_type = TYPE_REMOTE,
+	.key_size = 12,
 	.data_type = TYPE_ENDPOINT,
 	.data_size = 8,
 	.order = ORDER_NETWORK,
@@ -218,6 +230,7 @@ struct expression {
 /* Only so that `nft` takes its listing back: it wants a transport match before a translation. */
 #define TCP_OR_UDP           LOAD_META(L4PROTO, 1), IN_OWN_SET(1)
 #define EXTERNAL_PORT        LOAD_META(L4PROTO, 1), LOAD_DPORT(9)
+#define CALLER               LOAD_SADDR(1), LOAD_META(L4PROTO, 9), LOAD_DPORT(10)
 #define SENDERS_PORT         LOAD_META(L4PROTO, 1), LOAD_SPORT(9)
 #define SENDER               LOAD_META(L4PROTO, 1), LOAD_SADDR(9), LOAD_SPORT(10)
 #define SENDER_IN_2          LOAD_META(L4PROTO, 2), LOAD_SADDR(13), LOAD_SPORT(14)
@@ -257,6 +270,7 @@ static const struct rule rules[] = {
 	 */
 	{"dn4", 0, {IPV4, EXTERNAL_PORT, IN_SET("ext4", 1),
 		    SET_MARK(~NFT_MARK_OURS, NFT_MARK_OURS)}},
+	{"dn4", 0, {IPV4, TCP_OR_UDP, CALLER, MAP("rfwd4", 1, 1), DNAT(9)}},
 	{"dn4", 0, {IPV4, TCP_OR_UDP, EXTERNAL_PORT, MAP("fwd4", 1, 1), DNAT(9)}},
 	{"dn4", 0, {SET_MARK(~NFT_MARK_OURS, 0)}},
 

@@ -25,6 +25,11 @@ struct port_key {
 	uint8_t pad2[2];
 };
 
+struct remote_key {
+	uint32_t address;
+	struct port_key external;
+};
+
 struct socket_value {
 	uint32_t address;
 	uint16_t port;
@@ -139,6 +144,32 @@ nft_put_elements(struct nft_batch *batch, const struct nft_set_change *change,
 	nft_message_close(batch, m);
 }
 
+static struct remote_key
+remote_key(const struct nft_name *name)
+{
+	return (struct remote_key){
+	    .address = address_is_unspecified(&name->remote) ? 0 : address_to_ipv4(&name->remote),
+	    .external = {.transport = (uint8_t)name->transport, .port = htons(name->external_port)},
+	};
+}
+
+static const char *
+forward_set(const struct nft_name *name)
+{
+	return address_is_unspecified(&name->remote) ? "fwd4" : "rfwd4";
+}
+
+/* fwd4's key is rfwd4's without the address. */
+static void
+set_forward_key(struct nft_element *element, const struct nft_name *name,
+		const struct remote_key *key)
+{
+	bool anybody = address_is_unspecified(&name->remote);
+
+	element->key = anybody ? (const void *)&key->external : key;
+	element->key_size = anybody ? sizeof(key->external) : sizeof(*key);
+}
+
 void
 nft_put_mapping(struct nft_batch *batch, enum firewall_change change, const struct mapping *mapping,
 		uint32_t sequence)
@@ -146,18 +177,20 @@ nft_put_mapping(struct nft_batch *batch, enum firewall_change change, const stru
 	bool add = change == FIREWALL_ADD;
 	struct socket_value internal = {.address = address_to_ipv4(&mapping->internal.address),
 					.port = htons(mapping->internal.port)};
-	struct port_key external = {.transport = (uint8_t)mapping->transport,
-				    .port = htons(mapping->external_port)};
+	const struct nft_name name = {mapping->transport, mapping->external_port, mapping->remote};
+	struct remote_key key = remote_key(&name);
+	struct port_key external = key.external;
 	struct socket_key outbound = {.transport = (uint8_t)mapping->transport, .socket = internal};
 	struct nft_element element = {
 	    .key = &external, .key_size = sizeof(external), .timeout = add ? mapping->timeout : 0};
 	struct nft_element forward = element, back = element;
-	/* The echo of fwd4's delete tells its last count. */
+	/* The echo of this delete tells its last count. */
 	struct nft_set_change to = {.message = add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
 				    .flags = add ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_ECHO,
-				    .set = "fwd4",
+				    .set = forward_set(&name),
 				    .sequence = sequence};
 
+	set_forward_key(&forward, &name, &key);
 	if (add) {
 		forward.data = &internal;
 		forward.data_size = sizeof(internal);
@@ -174,20 +207,24 @@ nft_put_mapping(struct nft_batch *batch, enum firewall_change change, const stru
 		to.set = "out4";
 		nft_put_elements(batch, &to, &back, 1);
 	}
-	to.set = "ext4";
-	nft_put_elements(batch, &to, &element, 1);
+	if (mapping->reserves) {
+		to.set = "ext4";
+		nft_put_elements(batch, &to, &element, 1);
+	}
 }
 
 void
-nft_put_query(struct nft_batch *batch, enum transport transport, uint16_t external_port,
-	      uint32_t sequence)
+nft_put_query(struct nft_batch *batch, const struct nft_name *name, uint32_t sequence)
 {
-	struct port_key key = {.transport = (uint8_t)transport, .port = htons(external_port)};
+	struct remote_key key = remote_key(name);
+	struct nft_element element = {.key = NULL};
 
+	set_forward_key(&element, name, &key);
 	nft_put_elements(batch,
-			 &(struct nft_set_change){
-			     .message = NFT_MSG_GETSETELEM, .set = "fwd4", .sequence = sequence},
-			 &(struct nft_element){.key = &key, .key_size = sizeof(key)}, 1);
+			 &(struct nft_set_change){.message = NFT_MSG_GETSETELEM,
+						  .set = forward_set(name),
+						  .sequence = sequence},
+			 &element, 1);
 }
 
 /* The first attribute of this type inside a nest; NULL if there is none, or no nest. */
@@ -210,7 +247,8 @@ bool
 nft_get_mapping(const struct nlmsghdr *m, struct nft_seen *seen)
 {
 	const struct nlattr *attribute, *element = NULL, *key, *count;
-	struct port_key port;
+	struct remote_key name = {0};
+	size_t size;
 
 	mnl_attr_for_each(attribute, m, sizeof(struct nfgenmsg))
 	{
@@ -218,13 +256,18 @@ nft_get_mapping(const struct nlmsghdr *m, struct nft_seen *seen)
 			element = inside(attribute, NFTA_LIST_ELEM);
 	}
 	key = inside(inside(element, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
-	if (!key || mnl_attr_get_payload_len(key) != sizeof(port))
+	size = key ? mnl_attr_get_payload_len(key) : 0;
+	if (size != sizeof(name) && size != sizeof(name.external))
 		return false;
-	memcpy(&port, mnl_attr_get_payload(key), sizeof(port));
+	memcpy((uint8_t *)&name + sizeof(name) - size, mnl_attr_get_payload(key), size);
 	count = inside(inside(inside(element, NFTA_SET_ELEM_EXPR), NFTA_EXPR_DATA),
 		       NFTA_COUNTER_PACKETS);
-	seen->transport = port.transport;
-	seen->external_port = ntohs(port.port);
+	seen->name = (struct nft_name){
+	    .transport = name.external.transport,
+	    .external_port = ntohs(name.external.port),
+	};
+	if (size == sizeof(name))
+		seen->name.remote = address_from_ipv4(name.address);
 	seen->connections = count && mnl_attr_get_payload_len(count) == sizeof(uint64_t)
 				? be64toh(mnl_attr_get_u64(count))
 				: 0;

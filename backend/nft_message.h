@@ -63,13 +63,19 @@ void nft_put_elements(struct nft_batch *, const struct nft_set_change *, const s
 void nft_put_mapping(struct nft_batch *, enum firewall_change, const struct mapping *,
 		     uint32_t sequence);
 
-/* Asks for one mapping's element in fwd4. */
-void nft_put_query(struct nft_batch *, enum transport, uint16_t external_port, uint32_t sequence);
-
-/* An element of fwd4 as the kernel tells it. */
-struct nft_seen {
+/* What names a mapping: its element in fwd4, or in rfwd4 if it is for one remote host. */
+struct nft_name {
 	enum transport transport;
 	uint16_t external_port;
+	struct address remote; /* unspecified = anybody */
+};
+
+/* Asks for one mapping's element. */
+void nft_put_query(struct nft_batch *, const struct nft_name *, uint32_t sequence);
+
+/* An element of fwd4 or rfwd4 as the kernel tells it. */
+struct nft_seen {
+	struct nft_name name;
 	uint64_t connections;
 };
 

@@ -141,12 +141,15 @@ struct lease_record {
 	enum origin origin;
 	enum transport transport;
 	uint8_t wan;               /* number of the WAN; 0 until there are several */
+	bool disabled;             /* kept, but not forwarded (UPnP NewEnabled = 0) */
 	bool outbound;             /* the one mapping of its internal endpoint that outbound packets leave through */
+	bool reserves;             /* the one mapping of its external port that keeps the port from other hosts' flows */
 	bool companion;            /* reserves the same port of the other transport for its client */
 	bool has_nonce;
 	struct nonce nonce;
 	uint16_t external_port;
 	struct endpoint internal;
+	struct address remote;     /* only from this host; unspecified = anybody */
 	uint32_t lifetime;         /* seconds granted last */
 	monotime created;
 	monotime ends;             /* MONOTIME_NEVER: static */

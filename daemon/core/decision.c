@@ -30,16 +30,25 @@ find_by_internal(const struct decider *d, const struct map_request *request)
 {
 	struct lease *oldest = lease_table_by_internal(d->table, request->transport, &request->internal);
 
-	for (struct lease *lease = oldest; lease; lease = lease_next_internal(lease))
+	struct lease *found = NULL;
+
+	for (struct lease *lease = oldest; lease; lease = lease_next_internal(lease)) {
+		/* One for a single remote host, or for nobody, is not what is asked for. */
+		if (lease->record.disabled || !address_is_unspecified(&lease->record.remote))
+			continue;
 		if (lease->record.origin == request->origin)
 			return lease;
-	return oldest;
+		if (!found)
+			found = lease;
+	}
+	return found;
 }
 
 static struct lease *
 find_asked(const struct decider *d, const struct map_request *request)
 {
-	return request->by_external ? lease_table_by_external(d->table, request->transport, request->external_port)
+	return request->by_external ? lease_table_by_remote(d->table, request->transport, request->external_port,
+							    &request->remote)
 				    : find_by_internal(d, request);
 }
 
@@ -87,6 +96,23 @@ decide_static(const struct decider *d, const struct map_request *request, const 
 	return MAP_OK;
 }
 
+/* What an overwriting request says of the mapping beside its lifetime. */
+static bool
+edit(struct decider *d, const struct map_request *request, struct lease *lease)
+{
+	const char *old = lease->record.description ? lease->record.description : "";
+	bool own = lease->record.origin == request->origin;
+
+	if (strcmp(old, request->description) != 0 && (own || request->description[0])) {
+		if (!lease_set_description(lease, request->description))
+			return false;
+		lease->change->edited = true;
+	}
+	if (own)
+		transaction_set_disabled(d->transaction, lease, request->disabled);
+	return true;
+}
+
 /*
  * The own origin's mapping gets the new lifetime, even a shorter one; an adopted one changes its origin, too; any other
  * stays what it is and keeps the later end (interworking 2.3).
@@ -95,20 +121,21 @@ static bool
 apply_renewal(struct decider *d, const struct map_request *request, struct lease *lease, uint32_t lifetime)
 {
 	bool adopt = request->adopts & ORIGIN_BIT(lease->record.origin);
+	bool prolong = lease->record.origin != request->origin && !adopt;
 	monotime ends = d->now + lifetime * MONOTIME_SECOND;
 
-	if (request->description[0] && !lease_set_description(lease, request->description))
-		return false;
-	if (lease->record.origin != request->origin && !adopt && lease->record.ends >= ends)
+	if (prolong && lease->record.ends >= ends && !request->by_external)
 		return true;
-	if (!transaction_touch(d->transaction, lease))
+	if (!transaction_touch(d->transaction, lease) || (request->by_external && !edit(d, request, lease)))
 		return false;
 	if (adopt) {
 		lease->record.origin = request->origin;
 		lease->record.has_nonce = request->has_nonce;
 		lease->record.nonce = request->nonce;
+		lease->change->edited = true;
 	}
-	lease_table_set_lifetime(d->table, lease, lifetime, ends);
+	if (!prolong || lease->record.ends < ends)
+		transaction_set_lifetime(d->transaction, lease, lifetime, ends);
 	return true;
 }
 
@@ -141,6 +168,12 @@ renew(struct decider *d, const struct map_request *request, struct lease *lease,
 	return MAP_OK;
 }
 
+static bool
+is_at_quota(const struct decider *d, const struct map_request *request)
+{
+	return lease_table_count_of_client(d->table, &request->internal.address) >= d->max_mappings_per_client;
+}
+
 static enum map_result
 pick(struct decider *d, const struct map_request *request, struct map_reply *reply, uint16_t *port)
 {
@@ -159,7 +192,7 @@ pick(struct decider *d, const struct map_request *request, struct map_reply *rep
 	}
 	if (address_is_unspecified(&d->external))
 		return MAP_NO_ADDRESS;
-	if (lease_table_count_of_client(d->table, &request->internal.address) >= d->max_mappings_per_client)
+	if (is_at_quota(d, request))
 		return MAP_QUOTA;
 	if (!meets_wish(d, request, request->external_port))
 		return MAP_PORT_TAKEN; /* another external address than ours */
@@ -181,12 +214,13 @@ insert(struct decider *d, const struct map_request *request, uint16_t port, stru
 	const struct lease_record record = {
 		.origin = request->origin,
 		.transport = request->transport,
-		.outbound = !lease_table_by_internal(d->table, request->transport, &request->internal),
+		.disabled = request->disabled,
 		.companion = request->reserve_companion,
 		.has_nonce = request->has_nonce,
 		.nonce = request->nonce,
 		.external_port = port,
 		.internal = request->internal,
+		.remote = request->remote,
 		.lifetime = lifetime,
 		.created = d->now,
 		.ends = d->now + lifetime * MONOTIME_SECOND,
@@ -210,22 +244,49 @@ create(struct decider *d, const struct map_request *request, struct map_reply *r
 	return result == MAP_OK ? insert(d, request, port, reply) : result;
 }
 
+/* May the client have another mapping at a port that is its own already? */
+static enum map_result
+judge_own_port(struct decider *d, const struct map_request *request)
+{
+	struct verdict verdict = policy_judge(d->policy, request);
+
+	if (!verdict_allows(&verdict, request->external_port)) {
+		d->denied_by = verdict.denied_by;
+		return verdict.ranges == 0 ? MAP_NOT_AUTHORIZED : MAP_PORT_FORBIDDEN;
+	}
+	return address_is_unspecified(&d->external) ? MAP_NO_ADDRESS : MAP_OK;
+}
+
 /* Another internal port behind the same external one: a new lease in the old one's place. */
 static enum map_result
 replace(struct decider *d, const struct map_request *request, struct lease *old, struct map_reply *reply)
 {
-	struct verdict verdict = policy_judge(d->policy, request);
-	uint16_t port = old->record.external_port;
+	enum map_result result = judge_own_port(d, request);
 
-	if (!verdict_allows(&verdict, port)) {
-		d->denied_by = verdict.denied_by;
-		return verdict.ranges == 0 ? MAP_NOT_AUTHORIZED : MAP_PORT_FORBIDDEN;
-	}
-	if (address_is_unspecified(&d->external))
-		return MAP_NO_ADDRESS;
+	if (result != MAP_OK)
+		return result;
 	if (!transaction_end(d->transaction, old, ENDING_REPLACED, d->now))
 		return MAP_NO_RESOURCES;
-	return insert(d, request, port, reply);
+	return insert(d, request, request->external_port, reply);
+}
+
+/* The same external port for one more remote host. */
+static enum map_result
+insert_beside(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	enum map_result result = judge_own_port(d, request);
+
+	if (result == MAP_OK && is_at_quota(d, request))
+		result = MAP_QUOTA;
+	return result == MAP_OK ? insert(d, request, request->external_port, reply) : result;
+}
+
+static bool
+same_remote(const struct lease *lease, const struct map_request *request)
+{
+	if (address_is_unspecified(&request->remote))
+		return address_is_unspecified(&lease->record.remote);
+	return address_equal(&lease->record.remote, &request->remote);
 }
 
 /* The rows of interworking 2.3 that ask by the external port. */
@@ -238,6 +299,10 @@ map_by_external(struct decider *d, const struct map_request *request, struct lea
 		refusal = MAP_OTHER_MECHANISM;
 	else if (!is_clients(holder, request))
 		refusal = MAP_PORT_TAKEN;
+	else if (!same_remote(holder, request) && holder->record.origin == request->origin)
+		return insert_beside(d, request, reply);
+	else if (!same_remote(holder, request))
+		refusal = MAP_OTHER_MECHANISM;
 	else if (holder->record.internal.port == request->internal.port)
 		return renew(d, request, holder, reply);
 	else if (request->may_replace & ORIGIN_BIT(holder->record.origin))
@@ -252,6 +317,9 @@ decide_map(struct decider *d, const struct map_request *request, struct map_repl
 {
 	struct lease *lease = find_asked(d, request);
 
+	/* Not for this remote host, but perhaps for another. */
+	if (!lease && request->by_external)
+		lease = lease_table_by_external(d->table, request->transport, request->external_port);
 	if (!lease)
 		return create(d, request, reply);
 	if (request->by_external)

@@ -37,6 +37,7 @@ struct engine {
 	unsigned restore_tokens;
 	monotime restore_since;    /* when the tokens were last counted */
 	monotime retry;            /* the kernel would not let leases end: not again before */
+	uint64_t table_changes;
 	struct counters counters;
 	struct log_limit limit;
 	monotime now;              /* of the call being served; for what settling logs */
@@ -107,12 +108,15 @@ settle_change(void *arg, const struct change *change)
 	} else if (change->ending && !change->existed) {
 		return; /* came and went within the batch */
 	} else if (change->ending) {
+		e->table_changes++;
 		++*(uint64_t *)((char *)&e->counters + endings[change->ending].counter);
 		log_lease(e, endings[change->ending].event, record);
 	} else if (!change->existed) {
+		e->table_changes++;
 		e->counters.granted++;
 		log_lease(e, "granted", record);
 	} else if (change->touched) {
+		e->table_changes += change->edited;
 		e->counters.renewed++;
 		log_lease(e, "renewed", record);
 	}
@@ -151,10 +155,13 @@ stage_chunk(struct engine *e, struct chunk *chunk, uint64_t *id, monotime now)
 		char comment[TRANSACTION_COMMENT_SIZE];
 		struct mapping mapping;
 
-		/* The one before it may have been refused. */
-		record->outbound = lease_table_by_internal(e->table, record->transport, &record->internal) == lease;
-		mapping = lease_mapping(record, now, comment);
 		*id = record->id;
+		if (record->disabled)
+			continue;
+		/* The one before it may have been refused. */
+		record->outbound = lease_goes_out(e->table, lease);
+		record->reserves = lease_keeps_port(e->table, lease);
+		mapping = lease_mapping(record, now, comment);
 		chunk->lease[chunk->count] = lease;
 		chunk->outcome[chunk->count] = (struct firewall_outcome){0};
 		firewall_stage(e->options.firewall, FIREWALL_ADD, &mapping, &chunk->outcome[chunk->count]);
@@ -388,6 +395,12 @@ engine_check_table(struct engine *e, monotime now)
 		restore(e, now, &fault);
 }
 
+uint64_t
+engine_table_changes(const struct engine *e)
+{
+	return e->table_changes;
+}
+
 uint32_t
 engine_epoch(const struct engine *e, monotime now)
 {
@@ -421,6 +434,7 @@ engine_table_intact(const struct engine *e)
 uint64_t
 engine_connections(struct engine *e, const struct lease *lease)
 {
-	return lease->record.connections + firewall_connections(e->options.firewall, lease->record.transport,
-								lease->record.external_port);
+	const struct lease_record *r = &lease->record;
+
+	return r->connections + firewall_connections(e->options.firewall, r->transport, r->external_port, &r->remote);
 }

@@ -42,7 +42,9 @@ compare_external(const struct lease *a, const struct lease *b)
 {
 	int c = order(a->record.transport, b->record.transport);
 
-	return c ? c : order(a->record.external_port, b->record.external_port);
+	if (!c)
+		c = order(a->record.external_port, b->record.external_port);
+	return c ? c : address_compare(&a->record.remote, &b->record.remote);
 }
 
 static int
@@ -94,6 +96,9 @@ compare_quarantine_internal(const struct quarantine *a, const struct quarantine 
 		c = (a->until > b->until) - (a->until < b->until);
 	return c ? c : order(a->port, b->port);
 }
+
+/* How a lease without a remote host is keyed: before all those with one. */
+static const struct address anybody;
 
 RB_HEAD(lease_ids, lease);
 RB_HEAD(lease_externals, lease);
@@ -305,6 +310,8 @@ lease_table_insert(struct lease_table *table, const struct lease_record *record)
 		lease->client = client;
 		lease->record = *record;
 		lease->record.description = NULL;
+		if (address_is_unspecified(&record->remote))
+			lease->record.remote = anybody;
 	}
 	if (!lease || (record->description && !lease_set_description(lease, record->description))) {
 		release_client(table, client);
@@ -329,10 +336,12 @@ lease_table_unlink(struct lease_table *table, struct lease *lease, monotime now)
 	RB_REMOVE(lease_externals, &table->externals, lease);
 	RB_REMOVE(lease_internals, &table->internals, lease);
 	RB_REMOVE(lease_ends, &table->ends, lease);
-	mark_ports(table, &lease->record, false);
 	lease->client->leases--;
 	table->count--;
-	start_quarantine(table, &lease->record, now);
+	if (!lease_table_by_external(table, lease->record.transport, lease->record.external_port)) {
+		mark_ports(table, &lease->record, false);
+		start_quarantine(table, &lease->record, now);
+	}
 }
 
 void
@@ -391,14 +400,50 @@ lease_table_after_id(const struct lease_table *table, uint64_t id)
 	return RB_NFIND(lease_ids, (struct lease_ids *)&table->ids, &key);
 }
 
+static struct lease *
+at_port(struct lease *lease, enum transport transport, uint16_t port)
+{
+	return lease && lease->record.transport == transport && lease->record.external_port == port ? lease : NULL;
+}
+
 struct lease *
 lease_table_by_external(const struct lease_table *table, enum transport transport, uint16_t port)
 {
-	struct lease key = {.record = {.transport = transport, .external_port = port}};
+	struct lease key = {.record = {.transport = transport, .external_port = port, .remote = anybody}};
 
 	if (!has_bit(table->claims[row(transport)].leased, port))
 		return NULL;
+	return at_port(RB_NFIND(lease_externals, (struct lease_externals *)&table->externals, &key), transport, port);
+}
+
+struct lease *
+lease_next_external(const struct lease *lease)
+{
+	return at_port(RB_NEXT(lease_externals, NULL, (struct lease *)lease), lease->record.transport,
+		       lease->record.external_port);
+}
+
+struct lease *
+lease_table_by_remote(const struct lease_table *table, enum transport transport, uint16_t port,
+		      const struct address *remote)
+{
+	struct lease key = {.record = {.transport = transport, .external_port = port, .remote = *remote}};
+
+	if (address_is_unspecified(remote))
+		key.record.remote = anybody;
 	return RB_FIND(lease_externals, (struct lease_externals *)&table->externals, &key);
+}
+
+bool
+lease_keeps_port(const struct lease_table *table, const struct lease *lease)
+{
+	const struct lease_record *r = &lease->record;
+	const struct lease *l = lease_table_by_external(table, r->transport, r->external_port);
+
+	for (; l; l = lease_next_external(l))
+		if (l != lease && !l->record.disabled && compare_end(l, lease) > 0)
+			return false;
+	return !r->disabled;
 }
 
 static bool
@@ -422,6 +467,16 @@ lease_next_internal(const struct lease *lease)
 	struct lease *next = RB_NEXT(lease_internals, NULL, (struct lease *)lease);
 
 	return same_internal(next, lease->record.transport, &lease->record.internal) ? next : NULL;
+}
+
+bool
+lease_goes_out(const struct lease_table *table, const struct lease *lease)
+{
+	const struct lease *l = lease_table_by_internal(table, lease->record.transport, &lease->record.internal);
+
+	while (l && l->record.disabled)
+		l = lease_next_internal(l);
+	return l == lease;
 }
 
 struct lease *

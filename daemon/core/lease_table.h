@@ -16,7 +16,7 @@ struct change;
 
 /*
  * Owned by the table (between unlink and discard, by whoever unlinked it).  The fields of .record that the indexes are
- * made of (id, transport, ports, internal, companion, ends) change only through the table.
+ * made of (id, transport, ports, internal, remote, companion, ends) change only through the table.
  */
 struct lease {
 	struct lease_record record;
@@ -36,7 +36,8 @@ void lease_table_free(struct lease_table *);  /* frees the leases too; NULL is a
 
 /*
  * A new lease from *record (id, created given by the caller's record; description copied; id 0: the next one is given).
- * Ends a quarantine of its port.  The external port must not be held.  NULL: out of memory.
+ * Ends a quarantine of its port.  No lease may have its transport, external port and remote host; others of
+ * that port must be of the same client.  NULL: out of memory.
  */
 struct lease *lease_table_insert(struct lease_table *, const struct lease_record *);
 /* Takes a lease out and puts its port in quarantine from now on.  The caller discards it, or relinks it. */
@@ -50,7 +51,16 @@ void lease_table_set_lifetime(struct lease_table *, struct lease *, uint32_t lif
 bool lease_set_description(struct lease *, const char *);
 
 struct lease *lease_table_by_id(const struct lease_table *, uint64_t id);
+/* The first at an external port, that for anybody before those for one remote host; lease_next_external() gives the rest. */
 struct lease *lease_table_by_external(const struct lease_table *, enum transport, uint16_t port);
+struct lease *lease_next_external(const struct lease *); /* same port, or NULL */
+/* Of an internal endpoint's enabled leases the oldest: outbound packets leave through it. */
+bool lease_goes_out(const struct lease_table *, const struct lease *);
+/* Of an external port's enabled leases the last to end: it keeps the port from other hosts' flows. */
+bool lease_keeps_port(const struct lease_table *, const struct lease *);
+/* The one for exactly that remote host, or for anybody. */
+struct lease *lease_table_by_remote(const struct lease_table *, enum transport, uint16_t port,
+				    const struct address *remote);
 /* The oldest of an internal endpoint; the others follow by lease_next_internal(). */
 struct lease *lease_table_by_internal(const struct lease_table *, enum transport, const struct endpoint *);
 struct lease *lease_next_internal(const struct lease *); /* same endpoint, or NULL */

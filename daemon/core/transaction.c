@@ -47,19 +47,6 @@ note(struct transaction *t, struct lease *lease)
 	return change;
 }
 
-struct lease *
-transaction_add(struct transaction *t, const struct lease_record *record)
-{
-	struct lease *lease = lease_table_insert(t->table, record);
-
-	if (lease && !note(t, lease)) {
-		lease_table_unlink(t->table, lease, record->created);
-		lease_table_discard(t->table, lease);
-		return NULL;
-	}
-	return lease;
-}
-
 /* The lease as it is, before its first change. */
 static bool
 remember(struct transaction *t, struct lease *lease)
@@ -85,22 +72,68 @@ transaction_touch(struct transaction *t, struct lease *lease)
 	return true;
 }
 
+/*
+ * After something changed there: who of these shares takes the endpoint's outbound packets, who keeps the port?  Without
+ * memory one that should is left out; only others' flows notice.
+ */
+static void
+elect(struct transaction *t, const struct lease_record *place)
+{
+	struct lease *l = lease_table_by_internal(t->table, place->transport, &place->internal);
+
+	for (; l; l = lease_next_internal(l)) {
+		bool goes_out = lease_goes_out(t->table, l);
+
+		if (l->record.outbound != goes_out && remember(t, l))
+			l->record.outbound = goes_out;
+	}
+	l = lease_table_by_external(t->table, place->transport, place->external_port);
+	for (; l; l = lease_next_external(l)) {
+		bool keeps_port = lease_keeps_port(t->table, l);
+
+		if (l->record.reserves != keeps_port && remember(t, l))
+			l->record.reserves = keeps_port;
+	}
+}
+
+struct lease *
+transaction_add(struct transaction *t, const struct lease_record *record)
+{
+	struct lease *lease = lease_table_insert(t->table, record);
+
+	if (lease && !note(t, lease)) {
+		lease_table_unlink(t->table, lease, record->created);
+		lease_table_discard(t->table, lease);
+		return NULL;
+	}
+	if (lease)
+		elect(t, &lease->record);
+	return lease;
+}
+
+void
+transaction_set_lifetime(struct transaction *t, struct lease *lease, uint32_t lifetime, monotime ends)
+{
+	lease_table_set_lifetime(t->table, lease, lifetime, ends);
+	elect(t, &lease->record);
+}
+
+void
+transaction_set_disabled(struct transaction *t, struct lease *lease, bool disabled)
+{
+	lease->change->edited |= lease->record.disabled != disabled;
+	lease->record.disabled = disabled;
+	elect(t, &lease->record);
+}
+
 bool
 transaction_end(struct transaction *t, struct lease *lease, enum ending why, monotime now)
 {
-	struct lease *heir = NULL;
-
-	if (lease->record.outbound) {
-		heir = lease_table_by_internal(t->table, lease->record.transport, &lease->record.internal);
-		if (heir == lease)
-			heir = lease_next_internal(lease);
-	}
-	if ((heir && !remember(t, heir)) || !remember(t, lease))
+	if (!remember(t, lease))
 		return false;
-	if (heir)
-		heir->record.outbound = true;
 	lease->change->ending = why;
 	lease_table_unlink(t->table, lease, now);
+	elect(t, &lease->record);
 	return true;
 }
 
@@ -126,7 +159,9 @@ lease_mapping(const struct lease_record *record, monotime now, char comment[TRAN
 		.transport = record->transport,
 		.external_port = record->external_port,
 		.internal = record->internal,
+		.remote = record->remote,
 		.outbound = record->outbound,
+		.reserves = record->reserves,
 		.timeout = record->ends == MONOTIME_NEVER ? 0 : (uint64_t)(left + TRANSACTION_GRACE),
 		.comment = comment,
 	};
@@ -177,10 +212,10 @@ apply(struct transaction *t, monotime now, struct fault *fault)
 	TAILQ_FOREACH(change, &t->changes, link)
 		change->removal = change->addition = (struct firewall_outcome){0};
 	TAILQ_FOREACH(change, &t->changes, link)
-		if (change->existed && !change->failed)
+		if (change->existed && !change->failed && !change->before.disabled)
 			stage(&s, FIREWALL_REMOVE, &change->before, &change->removal);
 	TAILQ_FOREACH(change, &t->changes, link)
-		if (!change->ending && !change->failed)
+		if (!change->ending && !change->failed && !change->lease->record.disabled)
 			stage(&s, FIREWALL_ADD, &change->lease->record, &change->addition);
 	send_staged(&s);
 	return s.error && s.in_pieces ? -ESTALE : s.error;
@@ -201,7 +236,9 @@ take_back(struct transaction *t, struct change *change, monotime now)
 	lease->record.origin = change->before.origin;
 	lease->record.has_nonce = change->before.has_nonce;
 	lease->record.nonce = change->before.nonce;
+	lease->record.disabled = change->before.disabled;
 	lease->record.outbound = change->before.outbound;
+	lease->record.reserves = change->before.reserves;
 	if (change->ending)
 		lease_table_relink(t->table, lease);
 	change->ending = ENDING_NONE;

@@ -20,6 +20,7 @@ enum ending { ENDING_NONE, ENDING_EXPIRED, ENDING_DELETED, ENDING_REMOVED, ENDIN
 struct change {
 	struct lease *lease;          /* after the batch; unlinked if it ended */
 	struct lease_record before;   /* if it existed: as the kernel knows it (its description is not kept) */
+	bool edited;                  /* more than its lifetime: what a reader of the table sees */
 	bool existed;
 	bool touched;                 /* by its client, not only as the heir of another */
 	bool failed;                  /* taken back: the kernel refused it, or one it depends on */
@@ -37,9 +38,11 @@ void transaction_free(struct transaction *); /* one that is settled; NULL is all
 struct lease *transaction_add(struct transaction *, const struct lease_record *);
 /* To be called before a lease is changed for its client.  False: out of memory, leave it alone. */
 bool transaction_touch(struct transaction *, struct lease *);
+void transaction_set_lifetime(struct transaction *, struct lease *, uint32_t lifetime, monotime ends); /* a touched one's */
+void transaction_set_disabled(struct transaction *, struct lease *, bool disabled);                    /* likewise */
 /*
- * Ends a lease.  If outbound packets of its internal endpoint left through it, the oldest other lease of that endpoint
- * takes its place.  False: out of memory, it stays.
+ * Ends a lease.  What its endpoint's outbound packets or its port's reservation need of it passes to another, if there
+ * is one.  False: out of memory, it stays.
  */
 bool transaction_end(struct transaction *, struct lease *, enum ending, monotime now);
 

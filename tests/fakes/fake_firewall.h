@@ -9,6 +9,7 @@ struct fake_mapping {
 	bool there;
 	struct endpoint internal;
 	bool outbound;
+	bool reserves;
 	monotime expires; /* MONOTIME_NEVER = no time-out */
 	uint64_t connections;
 };
@@ -30,6 +31,9 @@ bool fake_firewall_has_table(const struct firewall *);
 size_t fake_firewall_count(const struct firewall *); /* live mappings */
 /* NULL: none there. */
 const struct fake_mapping *fake_firewall_find(const struct firewall *, enum transport, uint16_t external_port);
+/* The same of a mapping for one remote host. */
+const struct fake_mapping *fake_firewall_find_remote(const struct firewall *, enum transport, uint16_t external_port,
+						     const struct address *remote);
 const struct firewall_network *fake_firewall_network(const struct firewall *);
 unsigned fake_firewall_commits(const struct firewall *); /* successful ones that changed something */
 

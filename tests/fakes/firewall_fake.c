@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PORTS = 65536, STAGED_MAX = FIREWALL_CHUNK };
+enum { PORTS = 65536, REMOTES = 256, PLACES = 2 * PORTS + REMOTES, STAGED_MAX = FIREWALL_CHUNK };
 
 struct staged {
 	enum firewall_change change;
@@ -21,7 +21,8 @@ struct undo {
 };
 
 struct firewall {
-	struct fake_mapping mapping[2 * PORTS];
+	struct fake_mapping mapping[PLACES]; /* a place for each port of each transport, then those for one remote host */
+	struct mapping remote[REMOTES];      /* whose the latter are */
 	struct staged staged[STAGED_MAX];
 	size_t count;
 	struct undo undo[STAGED_MAX];
@@ -34,6 +35,12 @@ struct firewall {
 	int refuse_error, fail_error;
 };
 
+static bool
+alive(const struct firewall *f, const struct fake_mapping *m)
+{
+	return m->there && m->expires > f->now;
+}
+
 static size_t
 place(enum transport transport, uint16_t port)
 {
@@ -41,9 +48,28 @@ place(enum transport transport, uint16_t port)
 }
 
 static bool
-alive(const struct firewall *f, const struct fake_mapping *m)
+same_port(const struct mapping *a, const struct mapping *b)
 {
-	return m->there && m->expires > f->now;
+	return a->transport == b->transport && a->external_port == b->external_port;
+}
+
+/* Where a mapping is, or would be. */
+static size_t
+place_of(const struct firewall *f, const struct mapping *m)
+{
+	size_t vacant = PLACES;
+
+	if (address_is_unspecified(&m->remote))
+		return place(m->transport, m->external_port);
+	for (size_t i = 0; i < REMOTES; i++) {
+		if (!f->mapping[2 * PORTS + i].there)
+			vacant = 2 * PORTS + i;
+		else if (same_port(&f->remote[i], m) && address_equal(&f->remote[i].remote, &m->remote))
+			return 2 * PORTS + i;
+	}
+	if (vacant == PLACES)
+		abort();
+	return vacant;
 }
 
 int
@@ -81,16 +107,33 @@ outbound_clash(const struct firewall *f, const struct mapping *m)
 	return false;
 }
 
+/* And one reservation of an external port. */
+static bool
+reservation_clash(const struct firewall *f, const struct mapping *m)
+{
+	const struct fake_mapping *open = &f->mapping[place(m->transport, m->external_port)];
+
+	if (!m->reserves)
+		return false;
+	if (alive(f, open) && open->reserves)
+		return true;
+	for (size_t i = 0; i < REMOTES; i++)
+		if (alive(f, &f->mapping[2 * PORTS + i]) && f->mapping[2 * PORTS + i].reserves &&
+		    same_port(&f->remote[i], m))
+			return true;
+	return false;
+}
+
 static int
 apply(struct firewall *f, struct staged *s)
 {
 	const struct mapping *m = &s->mapping;
-	size_t index = place(m->transport, m->external_port);
+	size_t index = place_of(f, m);
 	struct fake_mapping *old = &f->mapping[index];
 
 	if (s->change == FIREWALL_REMOVE && !alive(f, old))
 		return ENOENT;
-	if (s->change == FIREWALL_ADD && (alive(f, old) || outbound_clash(f, m)))
+	if (s->change == FIREWALL_ADD && (alive(f, old) || outbound_clash(f, m) || reservation_clash(f, m)))
 		return EEXIST;
 	if (s->change == FIREWALL_ADD && f->refuse > 0) {
 		f->refuse--;
@@ -101,7 +144,9 @@ apply(struct firewall *f, struct staged *s)
 		s->outcome->connections = old->connections;
 		old->there = false;
 	} else {
-		*old = (struct fake_mapping){true, m->internal, m->outbound,
+		if (index >= 2 * PORTS)
+			f->remote[index - 2 * PORTS] = *m;
+		*old = (struct fake_mapping){true, m->internal, m->outbound, m->reserves,
 					     m->timeout ? f->now + (monotime)m->timeout : MONOTIME_NEVER, 0};
 	}
 	return 0;
@@ -195,9 +240,9 @@ firewall_commit(struct firewall *f, struct fault *fault)
 }
 
 uint64_t
-firewall_connections(struct firewall *f, enum transport transport, uint16_t port)
+firewall_connections(struct firewall *f, enum transport transport, uint16_t port, const struct address *remote)
 {
-	const struct fake_mapping *m = fake_firewall_find(f, transport, port);
+	const struct fake_mapping *m = fake_firewall_find_remote(f, transport, port, remote);
 
 	return m ? m->connections : 0;
 }
@@ -271,7 +316,7 @@ fake_firewall_count(const struct firewall *f)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < 2 * PORTS; i++)
+	for (size_t i = 0; i < PLACES; i++)
 		n += alive(f, &f->mapping[i]);
 	return n;
 }
@@ -280,6 +325,16 @@ const struct fake_mapping *
 fake_firewall_find(const struct firewall *f, enum transport transport, uint16_t port)
 {
 	const struct fake_mapping *m = &f->mapping[place(transport, port)];
+
+	return alive(f, m) ? m : NULL;
+}
+
+const struct fake_mapping *
+fake_firewall_find_remote(const struct firewall *f, enum transport transport, uint16_t port,
+			  const struct address *remote)
+{
+	const struct mapping name = {.transport = transport, .external_port = port, .remote = *remote};
+	const struct fake_mapping *m = &f->mapping[place_of(f, &name)];
 
 	return alive(f, m) ? m : NULL;
 }

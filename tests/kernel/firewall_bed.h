@@ -57,6 +57,7 @@ mapping(uint16_t external_port)
 	    .external_port = external_port,
 	    .internal = {ipv4("192.168.1.10"), external_port},
 	    .outbound = true,
+	    .reserves = true,
 	    .timeout = 3600 * 1000,
 	};
 }

@@ -225,21 +225,23 @@ connect_in(int server, int times)
 	}
 }
 
+static const struct address anybody;
+
 static void
 connections_are_counted_and_handed_over_by_a_renewal(void **state)
 {
 	int server = udp(&lan, "192.168.1.10", 5000);
 
 	(void)state;
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500), 0);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 0);
 	add();
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500), 0);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 0);
 	connect_in(server, 3);
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500), 3);
-	assert_int_equal(firewall_connections(f, TRANSPORT_TCP, 4500), 0);
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4501), 0);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 3);
+	assert_int_equal(firewall_connections(f, TRANSPORT_TCP, 4500, &anybody), 0);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4501, &anybody), 0);
 	assert_int_equal(renew(), 3);
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500), 0);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 0);
 	connect_in(server, 2);
 	assert_int_equal(renew(), 2);
 	close(server);

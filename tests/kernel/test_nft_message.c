@@ -172,7 +172,7 @@ removing_a_mapping(void **state)
 	m.comment = "web";
 	m.internal.port = 80;
 	nft_put_mapping(&batch, FIREWALL_REMOVE, &m, 7);
-	nft_put_query(&batch, TRANSPORT_TCP, 8080, 9);
+	nft_put_query(&batch, &(struct nft_name){TRANSPORT_TCP, 8080, {{0}}}, 9);
 	assert_golden("remove.txt");
 }
 
