@@ -22,6 +22,12 @@ struct network_interface {
 	bool up;         /* IFF_UP and running */
 	size_t addresses;
 	struct network_address address[NETWORK_ADDRESSES]; /* IPv4, primary ones first, in the kernel's order */
+	size_t ipv6_addresses;
+	struct network_address ipv6_address[NETWORK_ADDRESSES]; /* of any scope, those that may be used now */
+};
+
+struct network_counters {
+	uint64_t bytes_sent, bytes_received, packets_sent, packets_received;
 };
 
 /* names: copied.  Reads the present state before it returns. */
@@ -34,5 +40,10 @@ int network_dispatch(struct network *, struct fault *);
 
 /* Interfaces in the order of the names given to network_open(); valid until the next dispatch.  NULL past the last. */
 const struct network_interface *network_interface(const struct network *, size_t number);
+
+/* Of an interface since it exists, from the kernel at this moment.  0 or -errno; -ENODEV: there is none. */
+int network_counters(struct network *, size_t number, struct network_counters *, struct fault *);
+/* Bit/s of the link as its driver says; 0: it does not say. */
+uint64_t network_bit_rate(const struct network *, size_t number);
 
 #endif

@@ -9,12 +9,16 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { BUFFER_SIZE = 32768, EVENT_BUFFER = 1 << 20, EVENTS_PER_TURN = 256, ATTEMPTS = 8 };
 
@@ -97,20 +101,28 @@ found_link(const struct nlmsghdr *message, void *arg)
 }
 
 static int
-read_link(struct network *n, struct network_interface *interface)
+ask_link(struct network *n, const struct network_interface *about, bool counters, mnl_cb_t found,
+	 void *arg)
 {
 	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 256];
 	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
 	struct ifinfomsg *link;
-	int result;
 
 	question->nlmsg_type = RTM_GETLINK;
 	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	link = mnl_nlmsg_put_extra_header(question, sizeof(*link));
 	link->ifi_family = AF_UNSPEC;
-	mnl_attr_put_strz(question, IFLA_IFNAME, interface->name);
-	mnl_attr_put_u32(question, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	result = ask(n, question, found_link, interface);
+	mnl_attr_put_strz(question, IFLA_IFNAME, about->name);
+	if (!counters)
+		mnl_attr_put_u32(question, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	return ask(n, question, found, arg);
+}
+
+static int
+read_link(struct network *n, struct network_interface *interface)
+{
+	int result = ask_link(n, interface, false, found_link, interface);
+
 	return result == -ENODEV ? 0 : result;
 }
 
@@ -124,24 +136,38 @@ address_attribute(const struct nlattr *attribute, void *arg)
 	return MNL_CB_OK;
 }
 
+/* An attribute of one family, whose addresses are of that size. */
 static bool
-ipv4_attribute(const struct nlattr *attribute, struct address *out)
+get_address(const struct nlattr *attribute, unsigned family, struct address *out)
 {
-	if (!attribute || mnl_attr_get_payload_len(attribute) != sizeof(uint32_t))
+	if (!attribute || mnl_attr_get_payload_len(attribute) != (family == AF_INET ? 4 : 16))
 		return false;
-	*out = address_from_ipv4(mnl_attr_get_u32(attribute));
+	if (family == AF_INET)
+		*out = address_from_ipv4(mnl_attr_get_u32(attribute));
+	else
+		memcpy(out->bytes, mnl_attr_get_payload(attribute), sizeof(out->bytes));
 	return true;
 }
 
 static struct prefix
 prefix_of(const struct address *address, unsigned length)
 {
-	uint32_t mask = length > 0 ? htonl(UINT32_MAX << (32 - length)) : 0;
+	struct prefix prefix = {.address = *address, .length = (uint8_t)length};
 
-	return (struct prefix){
-	    .address = address_from_ipv4(address_to_ipv4(address) & mask),
-	    .length = (uint8_t)(96 + length),
-	};
+	for (unsigned bit = length; bit < 128; bit++)
+		prefix.address.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	return prefix;
+}
+
+static void
+add_address(struct network_interface *interface, unsigned family, const struct network_address *a)
+{
+	size_t *count = family == AF_INET ? &interface->addresses : &interface->ipv6_addresses;
+	struct network_address *list =
+	    family == AF_INET ? interface->address : interface->ipv6_address;
+
+	if (*count < NETWORK_ADDRESSES)
+		list[(*count)++] = *a;
 }
 
 static int
@@ -149,30 +175,33 @@ found_address(const struct nlmsghdr *message, void *arg)
 {
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
 	struct network_interface *interface = arg;
-	struct network_address *out = &interface->address[interface->addresses];
 	const struct nlattr *attribute[IFA_MAX + 1] = {NULL};
+	unsigned family = header->ifa_family, before = family == AF_INET ? 96 : 0;
 	uint32_t flags = header->ifa_flags;
+	struct network_address found;
 	struct address on_link;
 
-	if (header->ifa_index != interface->index || header->ifa_family != AF_INET ||
-	    header->ifa_prefixlen > 32 || interface->addresses == NETWORK_ADDRESSES)
+	if (header->ifa_index != interface->index || (family != AF_INET && family != AF_INET6) ||
+	    before + header->ifa_prefixlen > 128)
 		return MNL_CB_OK;
 	mnl_attr_parse(message, sizeof(*header), address_attribute, attribute);
-	if (!ipv4_attribute(attribute[IFA_ADDRESS], &on_link))
+	if (!get_address(attribute[IFA_ADDRESS], family, &on_link))
 		return MNL_CB_OK;
 	/* IFA_ADDRESS is the peer's on a point-to-point link, where ours is IFA_LOCAL. */
-	if (!ipv4_attribute(attribute[IFA_LOCAL], &out->address))
-		out->address = on_link;
+	if (!get_address(attribute[IFA_LOCAL], family, &found.address))
+		found.address = on_link;
 	if (attribute[IFA_FLAGS])
 		flags = mnl_attr_get_u32(attribute[IFA_FLAGS]);
-	out->prefix = prefix_of(&on_link, header->ifa_prefixlen);
-	out->secondary = (flags & IFA_F_SECONDARY) != 0;
-	interface->addresses++;
+	found.prefix = prefix_of(&on_link, before + header->ifa_prefixlen);
+	found.secondary = (flags & IFA_F_SECONDARY) != 0;
+	/* Nothing can be bound to one before the kernel knows that nobody else has it. */
+	if (family == AF_INET || (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) == 0)
+		add_address(interface, family, &found);
 	return MNL_CB_OK;
 }
 
 static int
-read_addresses(struct network *n, struct network_interface *interface)
+read_addresses(struct network *n, struct network_interface *interface, unsigned char family)
 {
 	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
 	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
@@ -182,26 +211,30 @@ read_addresses(struct network *n, struct network_interface *interface)
 	question->nlmsg_type = RTM_GETADDR;
 	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	header = mnl_nlmsg_put_extra_header(question, sizeof(*header));
-	header->ifa_family = AF_INET;
+	header->ifa_family = family;
 	header->ifa_index = interface->index;
 	result = ask(n, question, found_address, interface);
 	return result == -ENODEV ? 0 : result; /* it went meanwhile: an event will say so */
 }
 
 static bool
+same_addresses(const struct network_address *a, const struct network_address *b, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!address_equal(&a[i].address, &b[i].address) ||
+		    a[i].secondary != b[i].secondary || a[i].prefix.length != b[i].prefix.length ||
+		    !address_equal(&a[i].prefix.address, &b[i].prefix.address))
+			return false;
+	return true;
+}
+
+static bool
 same(const struct network_interface *a, const struct network_interface *b)
 {
-	if (a->index != b->index || a->up != b->up || a->addresses != b->addresses)
-		return false;
-	for (size_t i = 0; i < a->addresses; i++) {
-		const struct network_address *x = &a->address[i], *y = &b->address[i];
-
-		if (!address_equal(&x->address, &y->address) || x->secondary != y->secondary ||
-		    x->prefix.length != y->prefix.length ||
-		    !address_equal(&x->prefix.address, &y->prefix.address))
-			return false;
-	}
-	return true;
+	return a->index == b->index && a->up == b->up && a->addresses == b->addresses &&
+	       a->ipv6_addresses == b->ipv6_addresses &&
+	       same_addresses(a->address, b->address, a->addresses) &&
+	       same_addresses(a->ipv6_address, b->ipv6_address, a->ipv6_addresses);
 }
 
 static int
@@ -215,7 +248,9 @@ read_interface(struct network *n, struct watched *w)
 		memcpy(fresh.name, w->now.name, sizeof(fresh.name));
 		result = read_link(n, &fresh);
 		if (result == 0 && fresh.index != 0)
-			result = read_addresses(n, &fresh);
+			result = read_addresses(n, &fresh, AF_INET);
+		if (result == 0 && fresh.index != 0)
+			result = read_addresses(n, &fresh, AF_INET6);
 	}
 	if (result < 0)
 		return result;
@@ -321,7 +356,7 @@ start(struct network *n, struct fault *fault)
 	int size = EVENT_BUFFER, result;
 
 	/* It listens before the first read, so that no change falls between. */
-	n->events = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR);
+	n->events = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
 	if (!n->events)
 		return fault_set(fault, errno, "cannot open a routing socket");
 	/* Not being allowed costs no more than a read of everything after a storm of events. */
@@ -372,4 +407,59 @@ const struct network_interface *
 network_interface(const struct network *n, size_t number)
 {
 	return number < n->count ? &n->watched[number].now : NULL;
+}
+
+static int
+counters_attribute(const struct nlattr *attribute, void *arg)
+{
+	struct network_counters *out = arg;
+	struct rtnl_link_stats64 stats;
+
+	if (mnl_attr_get_type(attribute) != IFLA_STATS64 ||
+	    mnl_attr_get_payload_len(attribute) < offsetof(struct rtnl_link_stats64, rx_errors))
+		return MNL_CB_OK;
+	/* Of 64 bit, but not aligned to it. */
+	memcpy(&stats, mnl_attr_get_payload(attribute),
+	       offsetof(struct rtnl_link_stats64, rx_errors));
+	*out = (struct network_counters){
+	    .bytes_sent = stats.tx_bytes,
+	    .bytes_received = stats.rx_bytes,
+	    .packets_sent = stats.tx_packets,
+	    .packets_received = stats.rx_packets,
+	};
+	return MNL_CB_STOP;
+}
+
+static int
+found_counters(const struct nlmsghdr *message, void *arg)
+{
+	mnl_attr_parse(message, sizeof(struct ifinfomsg), counters_attribute, arg);
+	return MNL_CB_OK;
+}
+
+int
+network_counters(struct network *n, size_t number, struct network_counters *out,
+		 struct fault *fault)
+{
+	const struct network_interface *interface = &n->watched[number].now;
+	int result = ask_link(n, interface, true, found_counters, out);
+
+	if (result < 0)
+		return fault_set(fault, -result, "cannot read counters of %s", interface->name);
+	return 0;
+}
+
+uint64_t
+network_bit_rate(const struct network *n, size_t number)
+{
+	struct ethtool_cmd settings = {.cmd = ETHTOOL_GSET};
+	struct ifreq request = {.ifr_data = (void *)&settings};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+	uint32_t megabits;
+
+	memcpy(request.ifr_name, n->watched[number].now.name, sizeof(request.ifr_name));
+	result = ioctl(fd, SIOCETHTOOL, &request);
+	close(fd);
+	megabits = result == 0 ? ethtool_cmd_speed(&settings) : 0;
+	return megabits == (uint32_t)SPEED_UNKNOWN ? 0 : (uint64_t)megabits * 1000000;
 }

@@ -2,6 +2,8 @@
 /* Links and addresses as the kernel tells them.  Runs in a network namespace of its own. */
 #include "../../backend/network.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <net/if.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -9,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static const char *const names[] = {"wan0", "br-lan"};
@@ -23,6 +27,18 @@ ip(const char *commands)
 	snprintf(line, sizeof(line), "printf '%%s' '%s' | tr ';' '\n' | ip -batch -", commands);
 	if (system(line) != 0)
 		fail_msg("ip %s", commands);
+}
+
+static void
+write_setting(const char *name, const char *value)
+{
+	char path[96];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/%s", name);
+	file = fopen(path, "w");
+	if (!file || fputs(value, file) < 0 || fclose(file) != 0)
+		fail_msg("%s", path);
 }
 
 /* Dispatches until nothing more comes; did anything change? */
@@ -62,6 +78,8 @@ setup(void **state)
 	struct fault fault;
 
 	(void)state;
+	/* Link-local addresses come when they like. */
+	write_setting("conf/default/disable_ipv6", "1");
 	ip("link add wan0 type veth peer name far0;link set far0 up;link set wan0 up;"
 	   "address add 203.0.113.5/24 dev wan0");
 	return network_open(&network, names, 2, &fault);
@@ -228,6 +246,63 @@ reads_everything_again_after_an_overrun(void **state)
 	assert_address(0, 1, "198.51.100.9", "198.51.100.0/24", false);
 }
 
+static void
+tells_ipv6_addresses_once_they_are_usable(void **state)
+{
+	const struct network_interface *wan = network_interface(network, 0);
+	char text[PREFIX_TEXT_SIZE];
+
+	(void)state;
+	write_setting("conf/wan0/accept_dad", "0");
+	write_setting("conf/wan0/addr_gen_mode", "1"); /* none by itself */
+	write_setting("conf/wan0/disable_ipv6", "0");
+	changed();
+	assert_int_equal(wan->ipv6_addresses, 0);
+	ip("address add fd00:1::5/64 dev wan0");
+	assert_true(changed());
+	assert_int_equal(wan->addresses, 1);
+	assert_int_equal(wan->ipv6_addresses, 1);
+	assert_string_equal(address_print(&wan->ipv6_address[0].address, text), "fd00:1::5");
+	assert_string_equal(prefix_print(&wan->ipv6_address[0].prefix, text), "fd00:1::/64");
+	/* Nobody there to object, but it asks for a second or two. */
+	write_setting("conf/wan0/accept_dad", "1");
+	ip("address add fd00:1::6/64 dev wan0");
+	changed();
+	assert_int_equal(wan->ipv6_addresses, 1);
+	for (int i = 0; i < 50 && wan->ipv6_addresses == 1; i++)
+		changed();
+	assert_int_equal(wan->ipv6_addresses, 2);
+	ip("address del fd00:1::5/64 dev wan0");
+	assert_true(changed());
+	assert_int_equal(wan->ipv6_addresses, 1);
+	assert_string_equal(address_print(&wan->ipv6_address[0].address, text), "fd00:1::6");
+}
+
+static void
+counts_what_goes_through(void **state)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct network_counters before, after;
+	struct fault fault;
+
+	(void)state;
+	to.sin_addr.s_addr = inet_addr("203.0.113.77");
+	assert_int_equal(network_counters(network, 0, &before, &fault), 0);
+	/* Nobody answers, but the question for the neighbour has left. */
+	assert_int_equal(sendto(fd, "", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	close(fd);
+	assert_int_equal(network_counters(network, 0, &after, &fault), 0);
+	assert_true(after.packets_sent > before.packets_sent);
+	assert_true(after.bytes_sent >= before.bytes_sent + 28);
+	assert_int_equal(after.packets_received, before.packets_received);
+	assert_int_equal(after.bytes_received, before.bytes_received);
+	assert_int_equal(network_counters(network, 1, &after, &fault), -ENODEV);
+	assert_string_equal(fault.text, "cannot read counters of br-lan: No such device");
+	assert_int_equal(network_bit_rate(network, 0), 10000000000); /* veth's */
+	assert_int_equal(network_bit_rate(network, 1), 0);
+}
+
 int
 main(void)
 {
@@ -241,6 +316,9 @@ main(void)
 	    cmocka_unit_test_setup_teardown(follows_the_name_when_renamed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(others_are_none_of_our_business, setup, teardown),
 	    cmocka_unit_test_setup_teardown(keeps_sixteen_addresses, setup, teardown),
+	    cmocka_unit_test_setup_teardown(tells_ipv6_addresses_once_they_are_usable, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(counts_what_goes_through, setup, teardown),
 	    cmocka_unit_test_setup_teardown(reads_everything_again_after_an_overrun, setup,
 					    teardown),
 	};
