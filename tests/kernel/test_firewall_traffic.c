@@ -126,7 +126,7 @@ setup_spaces(void **state)
 	      "ip addr add 192.168.1.11/24 dev eth0 && ip link set lo up && ip link set eth0 up && "
 	      "ip route add default via 192.168.1.1'",
 	      (int)lan.holder);
-	shell("nsenter -n -t %d sh -c 'ip addr add 203.0.113.9/24 dev eth0 && ip link set eth0 up'",
+	shell("nsenter -n -t %d sh -c 'ip addr add 203.0.113.9/24 dev eth0 && ip addr add 203.0.113.10/24 dev eth0 && ip link set eth0 up'",
 	      (int)wan.holder);
 	return 0;
 }
@@ -283,6 +283,51 @@ assert_sends_from_spare_port(const char *host, uint16_t port)
 	close(local);
 }
 
+/* Dials the mapped port from that WAN host; "" is what the server sees of one that is not let in. */
+static const char *
+seen_from(const char *host, int server)
+{
+	int client = udp(&wan, host, fresh_port());
+	const char *seen;
+
+	send_to(client, "203.0.113.1", 4500);
+	seen = sender(server);
+	close(client);
+	return seen;
+}
+
+static void
+a_remote_host_has_its_own_mapping(void **state)
+{
+	struct mapping ours = udp_mapping(), theirs = udp_mapping();
+	int server = udp(&lan, "192.168.1.10", 5000), other = udp(&lan, "192.168.1.10", 5001);
+	struct firewall_outcome outcome;
+
+	(void)state;
+	theirs.remote = ipv4("203.0.113.10");
+	theirs.internal.port = 5001;
+	theirs.comment = "theirs";
+	firewall_stage(f, FIREWALL_ADD, &theirs, &outcome);
+	assert_int_equal(firewall_commit(f, &fault), 0);
+	assert_int_equal(strncmp(seen_from("203.0.113.10", other), "203.0.113.10:", 13), 0);
+	assert_string_equal(seen_from("203.0.113.9", other), "");
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &theirs.remote), 1);
+	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 0);
+
+	/* Beside one for anybody, who keeps the port already. */
+	ours.reserves = false;
+	firewall_stage(f, FIREWALL_ADD, &ours, &outcome);
+	assert_int_equal(firewall_commit(f, &fault), 0);
+	assert_int_equal(strncmp(seen_from("203.0.113.9", server), "203.0.113.9:", 12), 0);
+	assert_int_equal(strncmp(seen_from("203.0.113.10", other), "203.0.113.10:", 13), 0);
+
+	firewall_stage(f, FIREWALL_REMOVE, &theirs, &outcome);
+	assert_int_equal(firewall_commit(f, &fault), 0);
+	assert_int_equal(outcome.connections, 2);
+	close(server);
+	close(other);
+}
+
 static void
 a_mapped_socket_sends_from_its_port_and_nobody_else(void **state)
 {
@@ -401,6 +446,7 @@ main(void)
 	    TEST(a_mapped_socket_sends_from_its_port_and_nobody_else),
 	    TEST(it_sends_from_the_source_that_is_given),
 	    TEST(a_neighbour_dials_the_external_address),
+	    TEST(a_remote_host_has_its_own_mapping),
 	    TEST(a_renewal_loses_no_new_flow),
 	};
 
