@@ -197,8 +197,11 @@ text_is_escaped(void **state)
 	text = device_document(&identity, IGD_VIEW_1);
 	assert_non_null(strstr(text, ">Gateway &lt;of&gt; &quot;R&amp;D&apos;s&quot;<"));
 	assert_non_null(strstr(text, ">http://192.168.1.1/?a=1&amp;b=2<"));
-	odd.friendly_name = "caf\xc3\xa9 \xe9 \x01";
-	assert_non_null(strstr(device_document(&odd, IGD_VIEW_1), ">caf\xc3\xa9 ? ?<"));
+	odd.friendly_name = "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xae";
+	assert_non_null(strstr(device_document(&odd, IGD_VIEW_1), odd.friendly_name));
+	/* cut short, overlong, a surrogate, a control character, too large, no character of XML */
+	odd.friendly_name = "\xe2\x82 \xc0\xaf \xed\xa0\x80 \x01 \xf4\x90\x80\x80 \xef\xbf\xbf.";
+	assert_non_null(strstr(device_document(&odd, IGD_VIEW_1), ">?? ?? ??? ? ???? ???.<"));
 }
 
 /* No room: no document, and no octet past the buffer. */
