@@ -1,0 +1,891 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A turn takes the calls that are there, gives what changes the table to the engine as one batch,
+ * and only then looks at the table for the others.  While a worker has not read all it was told,
+ * nothing more is read from it: so no queue can grow.
+ */
+#include "upnp.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../core/decision.h"
+#include "../core/topology.h"
+
+enum {
+	PATIENCE = 5000,
+	QUEUE_SIZE = 128 * 1024,
+	QUEUE_MESSAGES = UPNP_BATCH + 8,
+	/* Leases looked at: by a call for a page, and in a turn before the others have theirs. */
+	PAGE_STEPS = 512,
+	TURN_STEPS = 4096,
+};
+
+/* What a worker is to be told as soon as it reads. */
+enum { OWED_SETUP = 1, OWED_LAN = 2, OWED_STATE = 4 };
+
+struct queue {
+	unsigned count, sent;
+	size_t used;
+	size_t size[QUEUE_MESSAGES];
+	uint8_t bytes[QUEUE_SIZE];
+};
+
+struct call {
+	struct link_call said;
+	bool answered;
+	uint64_t range_id; /* the largest of a range the engine is ending; 0: none */
+};
+
+struct worker {
+	struct upnp *upnp;
+	size_t number; /* of its LAN */
+	int fd;	       /* -1: none */
+	struct event *readable, *writable, *again;
+	struct network_interface interface;
+	struct link_lan lan_told; /* but for the boot id */
+	uint32_t boot_id;
+	unsigned owed;
+	struct queue queue;
+	struct call call[UPNP_BATCH];
+	unsigned calls, next; /* those before next are done with */
+	struct upnp_worker shown;
+};
+
+/* The ids of the first entries in their order, as far as somebody asked. */
+struct index {
+	uint64_t of; /* engine_table_changes() */
+	size_t count, room;
+	uint64_t *id;
+};
+
+struct upnp {
+	struct upnp_options options;
+	bool link_up;
+	uint64_t bit_rate; /* of the WAN */
+	struct link_state state;
+	struct index index;
+	unsigned steps; /* leases looked at in this turn */
+	size_t lans;
+	struct worker worker[];
+};
+
+/* --- what workers are told --- */
+
+static void
+put(struct worker *w, struct link_message *message)
+{
+	struct queue *q = &w->queue;
+	size_t size = link_encode(message, q->bytes + q->used, sizeof(q->bytes) - q->used);
+
+	if (size == 0)
+		return;
+	q->size[q->count++] = size;
+	q->used += size;
+}
+
+static void
+put_error(struct worker *w, const struct link_call *call, enum igd_error error)
+{
+	put(w, &(struct link_message){.type = LINK_ANSWER,
+				      .answer = {.ticket = call->ticket, .error = error}});
+}
+
+static void
+put_text(char *out, size_t size, const char *text)
+{
+	snprintf(out, size, "%s", text ? text : "");
+}
+
+/* 24 bits that differ if the descriptions do. */
+static uint32_t
+config_id(struct link_message *setup)
+{
+	uint8_t bytes[LINK_MESSAGE_MAX];
+	size_t size = link_encode(setup, bytes, sizeof(bytes));
+	uint32_t hash = 2166136261;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 16777619;
+	return hash >> 8;
+}
+
+/* The names of a gateway's devices differ in their last eight digits. */
+static void
+put_udns(struct link_setup *s, const char *uuid, size_t lan)
+{
+	unsigned long last = strtoul(uuid + 28, NULL, 16);
+
+	for (unsigned i = 0; i < IGD_DEVICES; i++)
+		snprintf(s->udn[i], sizeof(s->udn[i]), "uuid:%.28s%08x", uuid,
+			 (unsigned)(last + IGD_DEVICES * lan + i));
+}
+
+static void
+put_setup(struct worker *w)
+{
+	const struct config_upnp *c = &w->upnp->options.config->upnp;
+	struct link_message m = {
+	    .type = LINK_SETUP,
+	    .setup =
+		{
+		    .view_1 = c->igd_version != CONFIG_IGD_2,
+		    .view_2 = c->igd_version != CONFIG_IGD_1,
+		    .strict_ssdp = c->strict_ssdp,
+		    .http_port = (uint16_t)c->http_port,
+		    .ssdp_interval = c->ssdp_interval,
+		    .http_requests_per_second = c->http_requests_per_second,
+		    .http_connections_per_client = c->http_connections_per_client,
+		    .http_connections = c->http_connections,
+		    .version = PORTLEASE_VERSION,
+		},
+	};
+	struct link_setup *s = &m.setup;
+
+	put_text(s->friendly_name, sizeof(s->friendly_name), c->friendly_name);
+	put_text(s->model_name, sizeof(s->model_name), c->model_name);
+	put_text(s->model_number, sizeof(s->model_number), c->model_number);
+	put_text(s->serial_number, sizeof(s->serial_number), c->serial_number);
+	put_text(s->presentation_url, sizeof(s->presentation_url), c->presentation_url);
+	put_udns(s, w->upnp->options.uuid, w->number);
+	s->config_id = config_id(&m);
+	put(w, &m);
+}
+
+static void
+fill_lan(const struct worker *w, struct link_lan *out)
+{
+	const struct network_interface *is = &w->interface;
+	const struct network_address *from[] = {is->address, is->ipv6_address};
+	const size_t count[] = {is->addresses, is->ipv6_addresses};
+
+	_Static_assert((int)LINK_ADDRESSES >= 2 * (int)NETWORK_ADDRESSES, "all fit");
+	/* Compared as bytes. */
+	memset(out, 0, sizeof(*out));
+	put_text(out->interface, sizeof(out->interface),
+		 w->upnp->options.config->lan[w->number].interface);
+	out->index = is->index;
+	out->up = is->up;
+	for (size_t family = 0; family < 2; family++)
+		for (size_t i = 0; i < count[family]; i++, out->addresses++) {
+			out->address[out->addresses].address = from[family][i].address;
+			out->address[out->addresses].prefix = from[family][i].prefix;
+		}
+}
+
+static void
+put_lan(struct worker *w)
+{
+	struct link_message m = {.type = LINK_LAN, .lan = w->lan_told};
+
+	m.lan.boot_id = w->boot_id;
+	put(w, &m);
+}
+
+static void
+put_state(struct worker *w)
+{
+	put(w, &(struct link_message){.type = LINK_STATE, .state = w->upnp->state});
+}
+
+static void
+put_owed(struct worker *w)
+{
+	static void (*const puts[])(struct worker *) = {put_setup, put_lan, put_state};
+
+	for (unsigned i = 0; i < sizeof(puts) / sizeof(puts[0]); i++)
+		if (w->owed & 1u << i)
+			puts[i](w);
+	w->owed = 0;
+}
+
+/* --- the link --- */
+
+static void
+close_link(struct worker *w)
+{
+	if (w->fd < 0)
+		return;
+	event_free(w->readable);
+	event_free(w->writable);
+	evtimer_del(w->again);
+	close(w->fd);
+	w->fd = -1;
+	w->readable = w->writable = NULL;
+	w->queue.count = w->queue.sent = 0;
+	w->queue.used = 0;
+	w->calls = w->next = 0;
+	w->shown.there = w->shown.ready = false;
+	w->shown.stats = (struct link_stats){{0}};
+}
+
+static void
+lose(struct worker *w, const char *why)
+{
+	log_warning("upnp", "worker lost", "lan=%s reason=\"%s\"",
+		    w->upnp->options.config->lan[w->number].interface, why);
+	close_link(w);
+	w->upnp->options.spawn(w->upnp->options.arg, w->number);
+}
+
+/* False: the link is broken. */
+static bool
+write_queue(struct worker *w)
+{
+	struct queue *q = &w->queue;
+	struct mmsghdr message[QUEUE_MESSAGES];
+	struct iovec iov[QUEUE_MESSAGES];
+	size_t at = 0;
+	int sent = 0;
+
+	for (unsigned i = 0; i < q->count; at += q->size[i++]) {
+		iov[i] = (struct iovec){q->bytes + at, q->size[i]};
+		message[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
+	}
+	while (q->sent < q->count && sent >= 0) {
+		sent = sendmmsg(w->fd, message + q->sent, q->count - q->sent,
+				MSG_DONTWAIT | MSG_NOSIGNAL);
+		q->sent += sent > 0 ? (unsigned)sent : 0;
+	}
+	if (q->sent == q->count) {
+		q->count = q->sent = 0;
+		q->used = 0;
+	}
+	return sent >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == EINTR;
+}
+
+/* Sends what it can, and waits for what is due next: the worker reading, or its calls. */
+static void
+pump(struct worker *w)
+{
+	unsigned patience = w->upnp->options.patience;
+	struct timeval limit = {patience / 1000, patience % 1000 * 1000}, now = {0, 0};
+	bool sound;
+
+	if (w->fd < 0)
+		return;
+	do {
+		if (w->queue.count == 0)
+			put_owed(w);
+		sound = write_queue(w);
+	} while (sound && w->queue.count == 0 && w->owed);
+	if (!sound) {
+		lose(w, strerror(errno));
+	} else if (w->queue.count > 0) {
+		event_del(w->readable);
+		event_add(w->writable, &limit);
+	} else if (w->next < w->calls) {
+		/* Not before the other sockets had their turn. */
+		event_del(w->readable);
+		evtimer_add(w->again, &now);
+	} else {
+		event_add(w->readable, NULL);
+	}
+}
+
+/* --- the table --- */
+
+static struct igd_entry
+entry_of(const struct lease_record *r, monotime now)
+{
+	uint32_t left = lease_remaining(r, now);
+	struct igd_entry entry = {
+	    .remote = r->remote,
+	    .external_port = r->external_port,
+	    .transport = r->transport,
+	    .internal = r->internal,
+	    .enabled = !r->disabled,
+	    .lease = left > 0 ? left : 1, /* 0 would be told as "for ever" */
+	};
+
+	put_text(entry.description, sizeof(entry.description), r->description);
+	return entry;
+}
+
+static bool
+is_own(const struct link_call *call, const struct lease_record *record)
+{
+	return address_equal(&call->client, &record->internal.address);
+}
+
+static bool
+may_see(const struct worker *w, const struct link_call *call, const struct lease_record *record)
+{
+	return w->upnp->options.config->upnp.read_others_mappings || is_own(call, record);
+}
+
+static void
+put_entry(struct worker *w, const struct link_call *call, const struct lease *lease, monotime now)
+{
+	struct link_message m = {.type = LINK_ANSWER, .answer.ticket = call->ticket};
+
+	if (may_see(w, call, &lease->record))
+		m.answer.entry = entry_of(&lease->record, now);
+	else
+		m.answer.error = IGD_NOT_AUTHORIZED;
+	put(w, &m);
+}
+
+/* Makes room for one more; false: out of memory. */
+static bool
+grow(struct index *index)
+{
+	size_t room = index->room ? 2 * index->room : 64;
+	uint64_t *id;
+
+	if (index->count < index->room)
+		return true;
+	id = reallocarray(index->id, room, sizeof(*id));
+	if (!id)
+		return false;
+	index->id = id;
+	index->room = room;
+	return true;
+}
+
+/* Walks on from where the last caller left off, if the table is still the same. */
+static enum igd_error
+find_index(struct upnp *u, size_t wanted, const struct lease **out)
+{
+	const struct lease_table *table = engine_leases(u->options.engine);
+	uint64_t changes = engine_table_changes(u->options.engine);
+	struct index *index = &u->index;
+	const struct lease *lease;
+
+	if (index->of != changes)
+		index->count = 0;
+	index->of = changes;
+	while (index->count <= wanted) {
+		lease = lease_table_after_id(table, index->count ? index->id[index->count - 1] : 0);
+		if (!lease)
+			return IGD_INDEX_INVALID;
+		if (!grow(index))
+			return IGD_OUT_OF_MEMORY;
+		index->id[index->count++] = lease->record.id;
+		u->steps++;
+	}
+	*out = lease_table_by_id(table, index->id[wanted]);
+	return *out ? IGD_OK : IGD_INDEX_INVALID;
+}
+
+static void
+get_generic(struct worker *w, const struct link_call *call, monotime now)
+{
+	const struct lease *lease;
+	enum igd_error error = find_index(w->upnp, call->call.index, &lease);
+
+	if (error != IGD_OK)
+		put_error(w, call, error);
+	else
+		put_entry(w, call, lease, now);
+}
+
+static void
+get_specific(struct worker *w, const struct link_call *call, monotime now)
+{
+	const struct igd_entry *name = &call->call.entry;
+	const struct lease *lease =
+	    lease_table_by_remote(engine_leases(w->upnp->options.engine), name->transport,
+				  name->external_port, &name->remote);
+
+	if (lease)
+		put_entry(w, call, lease, now);
+	else
+		put_error(w, call, IGD_NO_SUCH_ENTRY);
+}
+
+static bool
+is_in_range(const struct igd_call *call, const struct lease_record *record)
+{
+	return record->transport == call->entry.transport &&
+	       record->external_port >= call->ports.first &&
+	       record->external_port <= call->ports.last;
+}
+
+/* A cursor: how many were found so far, and the id of the last lease looked at. */
+enum { CURSOR_ID_BITS = 48 };
+
+static void
+get_list(struct worker *w, const struct link_call *call, monotime now)
+{
+	uint64_t id = call->cursor & (((uint64_t)1 << CURSOR_ID_BITS) - 1);
+	uint64_t found = call->cursor >> CURSOR_ID_BITS;
+	uint64_t most = call->call.limit ? call->call.limit : UINT16_MAX;
+	struct link_message m = {.type = LINK_ENTRIES, .entries.ticket = call->ticket};
+	struct link_entries *page = &m.entries;
+	const struct lease *lease = NULL;
+
+	for (unsigned i = 0; i < PAGE_STEPS && page->count < LINK_PAGE && found < most; i++) {
+		lease = lease_table_after_id(engine_leases(w->upnp->options.engine), id);
+		if (!lease)
+			break;
+		w->upnp->steps++;
+		id = lease->record.id;
+		if (!is_in_range(&call->call, &lease->record) ||
+		    !(is_own(call, &lease->record) ||
+		      (call->call.manage && may_see(w, call, &lease->record))))
+			continue;
+		page->entry[page->count++] = entry_of(&lease->record, now);
+		found++;
+	}
+	if (lease && found < most)
+		page->cursor = found << CURSOR_ID_BITS | id;
+	if (page->cursor == 0 && found == 0)
+		put_error(w, call, IGD_MAPPING_NOT_FOUND);
+	else
+		put(w, &m);
+}
+
+static void
+get_counter(struct worker *w, const struct link_call *call, monotime now)
+{
+	const struct upnp_options *o = &w->upnp->options;
+	struct link_message m = {.type = LINK_ANSWER, .answer.ticket = call->ticket};
+	struct network_counters counters;
+
+	(void)now;
+	if (o->counters(o->arg, &counters)) {
+		m.answer.bytes_sent = counters.bytes_sent;
+		m.answer.bytes_received = counters.bytes_received;
+		m.answer.packets_sent = counters.packets_sent;
+		m.answer.packets_received = counters.packets_received;
+	} else {
+		m.answer.error = IGD_ACTION_FAILED;
+	}
+	put(w, &m);
+}
+
+static void
+judge_control(struct worker *w, const struct link_call *call, monotime now)
+{
+	struct link_setup names;
+
+	(void)now;
+	put_udns(&names, w->upnp->options.uuid, w->number);
+	put_error(w, call,
+		  igd_judge_control(&call->call, w->upnp->state.connected,
+				    names.udn[IGD_WAN_CONNECTION]));
+}
+
+typedef void read_fn(struct worker *, const struct link_call *, monotime now);
+
+/* What changes nothing, after what the batch changed. */
+static read_fn *const readers[IGD_ACTIONS] = {
+    [IGD_SetDefaultConnectionService] = judge_control,
+    [IGD_GetTotalBytesSent] = get_counter,
+    [IGD_GetTotalBytesReceived] = get_counter,
+    [IGD_GetTotalPacketsSent] = get_counter,
+    [IGD_GetTotalPacketsReceived] = get_counter,
+    [IGD_SetConnectionType] = judge_control,
+    [IGD_RequestConnection] = judge_control,
+    [IGD_RequestTermination] = judge_control,
+    [IGD_ForceTermination] = judge_control,
+    [IGD_GetGenericPortMappingEntry] = get_generic,
+    [IGD_GetSpecificPortMappingEntry] = get_specific,
+    [IGD_GetListOfPortMappings] = get_list,
+};
+
+/* --- changes --- */
+
+static void
+on_answer(void *who, uint32_t slot, const struct map_request *request,
+	  const struct map_reply *reply)
+{
+	struct worker *w = who;
+	struct call *call = &w->call[slot];
+	struct link_message m = {
+	    .type = LINK_ANSWER,
+	    .answer = {.ticket = call->said.ticket,
+		       .error = igd_from_result(&call->said.call, reply->result)},
+	};
+
+	(void)request;
+	if (m.answer.error == IGD_OK)
+		m.answer.entry.external_port = reply->external.port;
+	put(w, &m);
+	call->answered = true;
+}
+
+/*
+ * The first from *lease on that a DeletePortMappingRange means.  What its caller may not delete is
+ * passed over, and others' mappings it may not whatever NewManage says (WANIPConnection:2, 2.5.19).
+ */
+static const struct lease *
+deletable(const struct call *call, const struct lease *lease)
+{
+	const origin_set may = ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP);
+
+	while (lease && (!is_in_range(&call->said.call, &lease->record) ||
+			 !(may & ORIGIN_BIT(lease->record.origin))))
+		lease = lease_next_of_client(lease);
+	return lease;
+}
+
+static const struct lease *
+first_deletable(const struct worker *w, const struct call *call)
+{
+	const struct lease_table *table = engine_leases(w->upnp->options.engine);
+
+	return deletable(call, lease_table_first_of_client(table, &call->said.client));
+}
+
+/* All in one transaction: they end together or not at all. */
+static enum igd_error
+begin_range(struct worker *w, struct call *call, monotime now)
+{
+	const struct lease *lease = first_deletable(w, call), *next;
+
+	for (; lease; lease = next) {
+		uint64_t id = lease->record.id;
+
+		next = deletable(call, lease_next_of_client(lease));
+		if (id > call->range_id)
+			call->range_id = id;
+		engine_remove(w->upnp->options.engine, id, now);
+	}
+	return call->range_id ? IGD_OK : IGD_MAPPING_NOT_FOUND;
+}
+
+/* Is one of them still there?  Those that came later have larger ids. */
+static enum igd_error
+end_range(const struct worker *w, const struct call *call)
+{
+	const struct lease *lease = first_deletable(w, call);
+
+	while (lease && lease->record.id > call->range_id)
+		lease = deletable(call, lease_next_of_client(lease));
+	return lease ? IGD_ACTION_FAILED : IGD_OK;
+}
+
+static bool
+is_change(enum igd_action action)
+{
+	return action == IGD_DeletePortMappingRange || !readers[action];
+}
+
+/* IGD_OK: the engine has it, and answers when it is flushed. */
+static enum igd_error
+submit(struct worker *w, unsigned slot, monotime now)
+{
+	struct call *call = &w->call[slot];
+	struct map_request request;
+
+	if (call->said.call.action == IGD_DeletePortMappingRange)
+		return begin_range(w, call, now);
+	igd_to_request(&call->said.call, &call->said.client, &request);
+	request.asker = (struct asker){.answer = on_answer, .who = w, .slot = slot};
+	engine_submit(w->upnp->options.engine, &request, now);
+	return IGD_OK;
+}
+
+/*
+ * Changes are for hosts of this LAN.  One that speaks over IPv6 could be known by its IPv4 address
+ * only from the neighbour table; until that is asked, it may do no more than look.
+ */
+static bool
+is_authorized(const struct worker *w, const struct link_call *call)
+{
+	if (!address_is_ipv4(&call->client))
+		return !is_change(call->call.action);
+	return interface_has_host(&w->interface, &call->client);
+}
+
+static enum igd_error
+judge(struct worker *w, unsigned slot, monotime now)
+{
+	const struct link_call *call = &w->call[slot].said;
+
+	if (!is_change(call->call.action))
+		return is_authorized(w, call) ? IGD_OK : IGD_NOT_AUTHORIZED;
+	if (!is_authorized(w, call))
+		return igd_from_result(&call->call, MAP_NOT_AUTHORIZED);
+	return submit(w, slot, now);
+}
+
+/* --- a turn --- */
+
+static void
+answer(struct worker *w, struct call *call, enum igd_error error)
+{
+	put_error(w, &call->said, error);
+	call->answered = true;
+}
+
+/* True: the engine was asked. */
+static bool
+carry_out_changes(struct worker *w, monotime now)
+{
+	bool asked = false;
+
+	for (unsigned i = 0; i < w->calls; i++) {
+		enum igd_error error = judge(w, i, now);
+
+		if (error != IGD_OK)
+			answer(w, &w->call[i], error);
+		else
+			asked |= is_change(w->call[i].said.call.action);
+	}
+	if (asked)
+		engine_flush(w->upnp->options.engine, now);
+	for (unsigned i = 0; i < w->calls; i++)
+		if (w->call[i].range_id)
+			answer(w, &w->call[i], end_range(w, &w->call[i]));
+	return asked;
+}
+
+static bool
+has_room(const struct queue *q)
+{
+	return sizeof(q->bytes) - q->used >= LINK_MESSAGE_MAX;
+}
+
+static void
+answer_readers(struct worker *w, monotime now)
+{
+	w->upnp->steps = 0;
+	for (; w->next < w->calls; w->next++) {
+		const struct call *call = &w->call[w->next];
+
+		if (w->upnp->steps >= TURN_STEPS || !has_room(&w->queue))
+			return;
+		if (!call->answered)
+			readers[call->said.call.action](w, &call->said, now);
+	}
+}
+
+static void
+on_ready(struct worker *w, const struct link_message *m)
+{
+	(void)m;
+	w->shown.ready = true;
+	log_info("upnp", "lan served", "lan=%s", w->upnp->options.config->lan[w->number].interface);
+}
+
+static void
+on_call(struct worker *w, const struct link_message *m)
+{
+	w->call[w->calls++] = (struct call){.said = m->call};
+}
+
+static void
+on_stats(struct worker *w, const struct link_message *m)
+{
+	w->shown.stats = m->stats;
+}
+
+static void (*const handlers[LINK_TYPES])(struct worker *, const struct link_message *) = {
+    [LINK_READY] = on_ready,
+    [LINK_CALL] = on_call,
+    [LINK_STATS] = on_stats,
+};
+
+/* False: the link is lost. */
+static bool
+receive(struct worker *w)
+{
+	uint8_t bytes[LINK_MESSAGE_MAX];
+	struct link_message message;
+
+	w->calls = w->next = 0;
+	for (int i = 0; i < UPNP_BATCH; i++) {
+		ssize_t size = recv(w->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+		if (size < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (size <= 0) {
+			lose(w, size == 0 ? "it ended" : strerror(errno));
+			return false;
+		}
+		if (!link_decode(LINK_WORKER, bytes, (size_t)size, &message)) {
+			lose(w, "it said what it must not");
+			return false;
+		}
+		handlers[message.type](w, &message);
+	}
+	return true;
+}
+
+static void
+turn(struct worker *w)
+{
+	struct upnp *u = w->upnp;
+	monotime now = clock_now();
+	bool asked = false;
+
+	if (w->next == w->calls) {
+		if (!receive(w))
+			return;
+		asked = carry_out_changes(w, now);
+		w->shown.calls += w->calls;
+		w->shown.batches += w->calls > 0;
+		if (w->calls > w->shown.batch_max)
+			w->shown.batch_max = w->calls;
+	}
+	answer_readers(w, now);
+	pump(w);
+	if (asked)
+		u->options.changed(u->options.arg);
+}
+
+static void
+on_turn(evutil_socket_t fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	turn(arg);
+}
+
+static void
+on_writable(evutil_socket_t fd, short events, void *arg)
+{
+	(void)fd;
+	if (events & EV_TIMEOUT)
+		lose(arg, "it does not read");
+	else
+		pump(arg);
+}
+
+/* --- from outside --- */
+
+void
+upnp_spawned(void *upnp, size_t lan, int fd)
+{
+	struct upnp *u = upnp;
+	struct worker *w = &u->worker[lan];
+
+	if (fd < 0)
+		return;
+	close_link(w);
+	w->readable = event_new(u->options.base, fd, EV_READ | EV_PERSIST, on_turn, w);
+	w->writable = event_new(u->options.base, fd, EV_WRITE, on_writable, w);
+	if (!w->readable || !w->writable) {
+		log_error("upnp", "out of memory", "lan=%s", u->options.config->lan[lan].interface);
+		close(fd);
+		return;
+	}
+	w->fd = fd;
+	w->boot_id = u->options.next_boot_id(u->options.arg);
+	w->owed = OWED_SETUP | OWED_LAN | OWED_STATE;
+	w->shown.there = true;
+	w->shown.started++;
+	pump(w);
+}
+
+static void
+owe(struct worker *w, unsigned what)
+{
+	if (w->fd < 0)
+		return;
+	w->owed |= what;
+	pump(w);
+}
+
+void
+upnp_set_lan(struct upnp *u, size_t lan, const struct network_interface *interface)
+{
+	struct worker *w = &u->worker[lan];
+	struct link_lan is;
+
+	w->interface = *interface;
+	fill_lan(w, &is);
+	if (memcmp(&is, &w->lan_told, sizeof(is)) == 0)
+		return;
+	memcpy(&w->lan_told, &is, sizeof(is));
+	if (w->fd >= 0)
+		w->boot_id = u->options.next_boot_id(u->options.arg);
+	owe(w, OWED_LAN);
+}
+
+void
+upnp_set_wan(struct upnp *u, bool link_up, uint64_t bit_rate)
+{
+	u->link_up = link_up;
+	u->bit_rate = bit_rate;
+	upnp_changed(u);
+}
+
+void
+upnp_changed(struct upnp *u)
+{
+	const struct engine *engine = u->options.engine;
+	struct link_state is;
+
+	/* Compared as bytes. */
+	memcpy(&is, &u->state, sizeof(is));
+	is.external = engine_external_address(engine);
+	is.connected = !address_is_unspecified(&is.external);
+	if (!address_equal(&is.external, &u->state.external))
+		is.connected_since = clock_now();
+	is.link_up = u->link_up;
+	is.upstream = is.downstream = u->bit_rate;
+	is.entries = (uint32_t)lease_table_count(engine_leases(engine));
+	is.system_update_id = (uint32_t)engine_table_changes(engine);
+	if (memcmp(&is, &u->state, sizeof(is)) == 0)
+		return;
+	memcpy(&u->state, &is, sizeof(is));
+	for (size_t i = 0; i < u->lans; i++)
+		owe(&u->worker[i], OWED_STATE);
+}
+
+void
+upnp_start(struct upnp *u)
+{
+	for (size_t i = 0; i < u->lans; i++)
+		u->options.spawn(u->options.arg, i);
+}
+
+const struct upnp_worker *
+upnp_worker(const struct upnp *u, size_t lan)
+{
+	return &u->worker[lan].shown;
+}
+
+struct upnp *
+upnp_new(const struct upnp_options *options)
+{
+	size_t lans = options->config->lans;
+	struct upnp *u = calloc(1, sizeof(*u) + lans * sizeof(u->worker[0]));
+
+	if (!u)
+		return NULL;
+	u->options = *options;
+	if (options->patience == 0)
+		u->options.patience = PATIENCE;
+	u->lans = lans;
+	for (size_t i = 0; i < lans; i++) {
+		struct worker *w = &u->worker[i];
+
+		w->upnp = u;
+		w->number = i;
+		w->fd = -1;
+	}
+	for (size_t i = 0; i < lans; i++) {
+		u->worker[i].again = evtimer_new(options->base, on_turn, &u->worker[i]);
+		if (!u->worker[i].again) {
+			upnp_free(u);
+			return NULL;
+		}
+	}
+	return u;
+}
+
+void
+upnp_free(struct upnp *u)
+{
+	if (!u)
+		return;
+	for (size_t i = 0; i < u->lans; i++) {
+		close_link(&u->worker[i]);
+		if (u->worker[i].again)
+			event_free(u->worker[i].again);
+	}
+	free(u->index.id);
+	free(u);
+}
