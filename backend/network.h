@@ -41,6 +41,9 @@ int network_dispatch(struct network *, struct fault *);
 /* Interfaces in the order of the names given to network_open(); valid until the next dispatch.  NULL past the last. */
 const struct network_interface *network_interface(const struct network *, size_t number);
 
+/* Does the kernel know where on that link the host is?  What is sent to one it does not know waits until it is found. */
+bool network_knows_neighbour(struct network *, unsigned index, const struct address *);
+
 /* Of an interface since it exists, from the kernel at this moment.  0 or -errno; -ENODEV: there is none. */
 int network_counters(struct network *, size_t number, struct network_counters *, struct fault *);
 /* Bit/s of the link as its driver says; 0: it does not say. */

@@ -12,6 +12,7 @@
 #include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
@@ -435,6 +436,33 @@ found_counters(const struct nlmsghdr *message, void *arg)
 {
 	mnl_attr_parse(message, sizeof(struct ifinfomsg), counters_attribute, arg);
 	return MNL_CB_OK;
+}
+
+static int
+found_neighbour(const struct nlmsghdr *message, void *arg)
+{
+	const struct ndmsg *neighbour = mnl_nlmsg_get_payload(message);
+
+	*(bool *)arg = neighbour->ndm_state & ~(NUD_INCOMPLETE | NUD_FAILED);
+	return MNL_CB_OK;
+}
+
+bool
+network_knows_neighbour(struct network *n, unsigned index, const struct address *address)
+{
+	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
+	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
+	struct ndmsg *about;
+	bool known = false;
+
+	question->nlmsg_type = RTM_GETNEIGH;
+	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	about = mnl_nlmsg_put_extra_header(question, sizeof(*about));
+	about->ndm_family = AF_INET;
+	about->ndm_ifindex = (int)index;
+	mnl_attr_put_u32(question, NDA_DST, address_to_ipv4(address));
+	ask(n, question, found_neighbour, &known);
+	return known;
 }
 
 int

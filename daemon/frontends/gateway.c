@@ -159,6 +159,7 @@ open_events(struct gateway *g)
 	    .base = o->base,
 	    .engine = o->engine,
 	    .config = o->config,
+	    .network = o->network,
 	    .changed = gateway_changed,
 	    .arg = g,
 	});

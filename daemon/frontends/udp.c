@@ -4,9 +4,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,7 +20,7 @@
 #include "../../protocols/pcp.h"
 
 /* Larger than any request we take, so that one that is too large is seen to be so. */
-enum { RECEIVE_SIZE = 2048, RECEIVE_BUFFER = 4 << 20 };
+enum { RECEIVE_SIZE = 2048, RECEIVE_BUFFER = 4 << 20, SEND_BUFFER = 1 << 20 };
 
 /* How datagrams of one version octet are read and answered. */
 struct protocol {
@@ -281,9 +283,26 @@ send_messages(struct udp *udp, int fd, unsigned count)
 	}
 }
 
-static void
-send_replies(struct udp *udp, int fd, int received)
+/*
+ * An answer to a host that is not there waits for it in the socket's buffer, for seconds: a few
+ * forged sources would fill it, and nobody else be answered.  So its second half is kept for hosts
+ * the kernel knows where to find, as it does of any that looked for us.
+ */
+static bool
+is_crowded(const struct lan *lan)
 {
+	int queued = 0, room = 0;
+	socklen_t size = sizeof(room);
+
+	return ioctl(lan->fd, SIOCOUTQ, &queued) == 0 &&
+	       getsockopt(lan->fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 && queued > room / 2;
+}
+
+static void
+send_replies(struct lan *lan, int received)
+{
+	struct udp *udp = lan->udp;
+	bool crowded = is_crowded(lan);
 	unsigned count = 0;
 
 	for (int i = 0; i < received; i++) {
@@ -293,10 +312,15 @@ send_replies(struct udp *udp, int fd, int received)
 
 		if (slot->reply_size == 0)
 			continue;
+		if (crowded && !network_knows_neighbour(udp->options.network, lan->interface.index,
+							&slot->datagram.source)) {
+			udp->counters.unsent++;
+			continue;
+		}
 		e->iov = (struct iovec){slot->reply, slot->reply_size};
 		address_message(&udp->message[count++].msg_hdr, e, &slot->from, &from);
 	}
-	send_messages(udp, fd, count);
+	send_messages(udp, lan->fd, count);
 }
 
 /* One batch a turn of the loop: the other sockets and the timers get theirs before the next one. */
@@ -317,7 +341,7 @@ on_readable(evutil_socket_t fd, short events, void *arg)
 		asked |= take(lan, (uint32_t)i, now);
 	if (asked)
 		engine_flush(udp->options.engine, now);
-	send_replies(udp, fd, received);
+	send_replies(lan, received);
 	if (asked)
 		udp->options.changed(udp->options.arg);
 }
@@ -438,6 +462,14 @@ struct socket_option {
 	int level, name, value;
 };
 
+/* In a user namespace it gets what net.core.{r,w}mem_max allow. */
+static void
+set_buffer(int fd, int force, int plain, int size)
+{
+	if (setsockopt(fd, SOL_SOCKET, force, &size, sizeof(size)) != 0)
+		setsockopt(fd, SOL_SOCKET, plain, &size, sizeof(size));
+}
+
 static bool
 prepare_socket(int fd, unsigned index)
 {
@@ -448,16 +480,14 @@ prepare_socket(int fd, unsigned index)
 	    {IPPROTO_IP, IP_MULTICAST_LOOP, 0},
 	};
 	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(UDP_PORT)};
-	int size = RECEIVE_BUFFER;
 
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		if (setsockopt(fd, wanted[i].level, wanted[i].name, &wanted[i].value,
 			       sizeof(wanted[i].value)) != 0)
 			return false;
-	/* A burst of every client at once fits; in a user namespace what net.core.rmem_max allows.
-	 */
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	/* A burst of every client at once fits. */
+	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER);
+	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER);
 	return bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0;
 }
 

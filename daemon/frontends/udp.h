@@ -18,6 +18,7 @@ struct udp_options {
 	struct event_base *base;
 	struct engine *engine;	     /* borrowed, as all here */
 	const struct config *config; /* its LANs, protocols, lifetimes and requests-per-second */
+	struct network *network;     /* asked for neighbours only */
 	void (*changed)(void *arg);  /* a batch went through the engine: look at its timer again */
 	void *arg;
 };

@@ -303,6 +303,24 @@ counts_what_goes_through(void **state)
 	assert_int_equal(network_bit_rate(network, 1), 0);
 }
 
+static void
+knows_the_neighbours_that_were_found(void **state)
+{
+	struct address there = address_from_ipv4(inet_addr("203.0.113.77"));
+	struct address elsewhere = address_from_ipv4(inet_addr("203.0.113.78"));
+	unsigned index = network_interface(network, 0)->index;
+
+	(void)state;
+	assert_false(network_knows_neighbour(network, index, &there));
+	ip("neighbour add 203.0.113.77 lladdr 02:00:00:00:00:01 nud stale dev wan0");
+	assert_true(network_knows_neighbour(network, index, &there));
+	assert_false(network_knows_neighbour(network, index, &elsewhere));
+	assert_false(network_knows_neighbour(network, index + 1000, &there));
+	ip("neighbour change 203.0.113.77 nud failed dev wan0");
+	assert_false(network_knows_neighbour(network, index, &there));
+	ip("neighbour flush dev wan0");
+}
+
 int
 main(void)
 {
@@ -319,6 +337,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(tells_ipv6_addresses_once_they_are_usable, setup,
 					    teardown),
 	    cmocka_unit_test_setup_teardown(counts_what_goes_through, setup, teardown),
+	    cmocka_unit_test_setup_teardown(knows_the_neighbours_that_were_found, setup, teardown),
 	    cmocka_unit_test_setup_teardown(reads_everything_again_after_an_overrun, setup,
 					    teardown),
 	};

@@ -65,7 +65,8 @@ engine_submit(struct engine *e, const struct map_request *request, monotime now)
 }
 
 void
-engine_refuse(struct engine *e, const struct map_request *request, enum map_result result, monotime now)
+engine_refuse(struct engine *e, const struct map_request *request, enum map_result result,
+	      monotime now)
 {
 	(void)e;
 	(void)now;
@@ -282,6 +283,7 @@ begin(void)
 	const struct udp_options options = {
 	    .base = base,
 	    .config = &config,
+	    .network = network,
 	    .changed = changed,
 	    .arg = &fake,
 	};
@@ -561,6 +563,29 @@ ignores_forged_sources(void **state)
 	assert_true(udp_counters(udp)->foreign >= 1);
 }
 
+/* Answers to them wait in the socket until it is known that they are not there. */
+static void
+hosts_that_are_not_there_are_not_in_the_way(void **state)
+{
+	char address[16];
+	int fd;
+
+	(void)state;
+	begin();
+	for (int host = 20; host < 36; host++) {
+		snprintf(address, sizeof(address), "192.168.1.%d", host);
+		for (int i = 0; i < 300; i++)
+			forge(address, 4321);
+	}
+	assert_int_equal(fake.flushes, 16 * 300);
+	assert_true(udp_counters(udp)->unsent > 0);
+	fd = host("192.168.1.2", "192.168.1.1");
+	ask(fd, ADDRESS_REQUEST);
+	fake.epoch = 100;
+	assert_answer(fd, "0080 0000 00000064 cb007105");
+	close(fd);
+}
+
 static void
 one_clients_flood_is_not_the_others(void **state)
 {
@@ -747,6 +772,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(no_protocol_no_socket, setup, teardown),
 	    cmocka_unit_test_setup_teardown(ignores_what_is_not_for_us, setup, teardown),
 	    cmocka_unit_test_setup_teardown(ignores_forged_sources, setup, teardown),
+	    cmocka_unit_test_setup_teardown(hosts_that_are_not_there_are_not_in_the_way, setup,
+					    teardown),
 	    cmocka_unit_test_setup_teardown(one_clients_flood_is_not_the_others, setup, teardown),
 	    cmocka_unit_test_setup_teardown(follows_an_interface_that_is_made_anew, setup,
 					    teardown),
