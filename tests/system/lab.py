@@ -321,6 +321,25 @@ class Lab:
         self.closers[0]()
 
 
+def processes():
+    """(pid, its parent's, its command line) of each there is."""
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if name.isdigit():
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                    ppid = int(file.read().rpartition(")")[2].split()[1])
+                with open(f"/proc/{name}/cmdline", encoding="utf-8", errors="replace") as file:
+                    yield int(name), ppid, file.read().rstrip("\0").replace("\0", " ")
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 class Daemon:
     """portleased on the gateway."""
 
@@ -332,7 +351,8 @@ class Daemon:
         self.config = os.path.join(lab.folder, self.name + ".conf")
         self.socket = os.path.join(lab.folder, self.name + ".sock")
         self.log_path = os.path.join(lab.folder, self.name + ".log")
-        text = f'state-directory = "{lab.folder}/{self.name}.state"\ncontrol-socket = "{self.socket}"\nuser = nobody\n{extra}\n'
+        text = f'state-directory = "{lab.folder}/{self.name}.state"\ncontrol-socket = "{self.socket}"\nuser = nobody\n'
+        text += f'worker-user = 54322\n{extra}\n'
         text += "".join(f'lan "{name}" {{}}\n' for name in lan) + f'wan "wan0" {{\n{wan}\n}}\n'
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(text)
@@ -353,8 +373,17 @@ class Daemon:
         return self.cli("status", check=False).returncode == 0
 
     @property
-    def pid(self):
+    def parent(self):
         return self.process.pid
+
+    def children(self, name):
+        """The parent's children whose command line begins so."""
+        return [pid for pid, ppid, command in processes() if ppid == self.parent and command.startswith(name)]
+
+    @property
+    def pid(self):
+        """The core's."""
+        return self.children("portleased --core")[0]
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
@@ -374,8 +403,13 @@ class Daemon:
         return json.loads(self.cli("status", "--json").stdout)
 
     def kill(self):
+        """Parent and core at once: neither can do anything about the other's end."""
+        core = self.pid
+        self.process.send_signal(signal.SIGSTOP)
+        os.kill(core, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
+        wait_for(lambda: not is_running(core), 5, "the core is gone")
 
     def stop(self):
         """SIGTERM; its exit status."""

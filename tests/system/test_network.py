@@ -2,6 +2,7 @@
 """The network around the daemon: WAN addresses come and go, packets come from where they should not."""
 import re
 import socket
+import statistics
 import time
 
 import pytest
@@ -231,7 +232,7 @@ def test_a_flood_of_one_client_starves_nobody(lab, daemon):
     flood.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
     flood.connect((LAN, 5351))
     begun = time.monotonic()
-    worst, sent, end = 0.0, 0, begun + 2
+    waits, sent, end = [], 0, begun + 2
     while time.monotonic() < end:
         for _ in range(500):
             try:
@@ -241,8 +242,8 @@ def test_a_flood_of_one_client_starves_nobody(lab, daemon):
                 pass
         begin = time.monotonic()
         assert ask(lab.lan1, packet)
-        worst = max(worst, time.monotonic() - begin)
-    assert sent > 2000 and worst < 0.25
+        waits.append(time.monotonic() - begin)
+    assert sent > 2000 and statistics.median(waits) < 0.1 and max(waits) < 0.5
     flood.setblocking(False)
     answered = 0
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import statistics
 import subprocess
 import time
 
@@ -54,7 +55,7 @@ def test_a_second_instance_is_refused(lab, daemon):
     second = lab.daemon(start=False)
     second.start(ready=False)
     assert second.process.wait(10) != 0
-    assert str(daemon.pid) in second.log()
+    assert f"pid {daemon.parent}" in second.log()
     assert natpmp_map(lab.lan1, "tcp", 8000, 4000).result == 0
     daemon.stop()
     second.start()
@@ -160,12 +161,12 @@ def test_a_stalled_reader_of_a_long_list_delays_nobody(lab):
         stalled.sendall(json.dumps({"command": "list"}).encode() + b"\n")
         assert stalled.recv(1) == b"{"
         assert len(os.listdir(descriptors)) == idle + 1
-        worst, end = 0.0, time.monotonic() + max(1.0, listing)
+        waits, end = [], time.monotonic() + max(1.0, listing)
         while time.monotonic() < end:
             begin = time.monotonic()
             natpmp_address(lab.lan1)
-            worst = max(worst, time.monotonic() - begin)
-        assert worst < 0.05
+            waits.append(time.monotonic() - begin)
+        assert statistics.median(waits) < 0.01 and max(waits) < 0.5
         wait_for(lambda: len(os.listdir(descriptors)) == idle, 60, "the reader is dropped")
     assert len(daemon.leases("--client", LAN1)) == 60000
 
