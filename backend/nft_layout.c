@@ -105,7 +105,6 @@ static const struct set sets[] = {
 	.data_size = 2,
 	.order = ORDER_NETWORK,
 	.size = MAPPINGS_MAX,
-	.counter = true,
     },
     {
 	.name = "ext4", /* external ports in use: kept from other hosts' masquerade */
@@ -268,8 +267,7 @@ static const struct rule rules[] = {
 	 * The mark comes first, since a translation ends the chain; it comes off again if no map of
 	 * ours bound the flow, or an admin's own forward, hooked later, would be opened by it.
 	 */
-	{"dn4", 0, {IPV4, EXTERNAL_PORT, IN_SET("ext4", 1),
-		    SET_MARK(~NFT_MARK_OURS, NFT_MARK_OURS)}},
+	{"dn4", 0, {SET_MARK(~NFT_MARK_OURS, NFT_MARK_OURS)}},
 	{"dn4", 0, {IPV4, TCP_OR_UDP, CALLER, MAP("rfwd4", 1, 1), DNAT(9)}},
 	{"dn4", 0, {IPV4, TCP_OR_UDP, EXTERNAL_PORT, MAP("fwd4", 1, 1), DNAT(9)}},
 	{"dn4", 0, {SET_MARK(~NFT_MARK_OURS, 0)}},
