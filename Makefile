@@ -29,11 +29,15 @@ PACKAGES := libevent_core libmnl libnftnl jansson libconfuse libcap-ng
 pkg_cflags = $(eval pkg_cflags := $$(shell pkg-config --cflags $(PACKAGES)))$(pkg_cflags)
 LIBS_DAEMON := -levent_core -lmnl -lnftnl -ljansson -lconfuse -lcap-ng
 LIBS_CTL    := -ljansson
+LIBS_WORKER := -levent_core -lmicrohttpd -lixml -lcap-ng
 
 WARNINGS := -Wall -Wextra -Wno-format-zero-length -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 HARDEN   := -fPIE -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 CFLAGS   ?= -O2 -g
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DPORTLEASE_VERSION='"$(VERSION)"' -DPORTLEASE_SYSCONFDIR='"/etc"' $(WARNINGS) $(HARDEN) \
+# Address sanitizers reserve memory without end, and look for leaks by a second process.
+WORKER_LIMITS := -DPORTLEASE_WORKER_MEMORY='$(if $(SAN),RLIM_INFINITY,128 << 20)' \
+	-DPORTLEASE_WORKER_ENVIRONMENT='$(if $(SAN),"ASAN_OPTIONS=detect_leaks=0"$(comma))'
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DPORTLEASE_VERSION='"$(VERSION)"' -DPORTLEASE_SYSCONFDIR='"/etc"' $(WARNINGS) $(HARDEN) $(WORKER_LIMITS) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(pkg_cflags) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
@@ -52,9 +56,12 @@ FOLDER_base      := daemon/base
 FOLDER_core      := daemon/core
 FOLDER_frontends := daemon/frontends
 FOLDER_fakes     := tests/fakes
-ARCHIVES := protocols backend base core frontends fakes
+FOLDER_parent    := daemon/parent
+ARCHIVES := protocols backend base core frontends parent fakes
 
-PROGRAMS := $(BUILD)/portleased $(BUILD)/portlease
+# The worker's program, once there is one.
+WORKER   := $(if $(shell grep -lws '^main' daemon/worker/*.c),$(BUILD)/portleased-upnp)
+PROGRAMS := $(BUILD)/portleased $(BUILD)/portlease $(WORKER)
 UNIT     := $(call tests,unit/test_*)
 KERNEL   := $(call tests,kernel/test_*)
 SCENARIO := $(call tests,scenario/run_scenario)
@@ -84,10 +91,12 @@ define link
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(1)
 endef
 
-$(BUILD)/portleased: $(BUILD)/daemon/main.o $(call libs,frontends core base backend protocols)
+$(BUILD)/portleased: $(call objects,daemon) $(call libs,parent frontends core base backend protocols)
 	$(call link,$(LIBS_DAEMON))
 $(BUILD)/portlease: $(call objects,daemon/ctl) $(call libs,base protocols)
 	$(call link,$(LIBS_CTL))
+$(BUILD)/portleased-upnp: $(call objects,daemon/worker) $(call libs,base protocols)
+	$(call link,$(LIBS_WORKER))
 
 # Unit tests and scenarios meet fakes where the daemon meets the kernel; kernel tests meet the real backend.
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(call libs,frontends core base fakes protocols)
@@ -161,6 +170,7 @@ install: all ## install below DESTDIR and PREFIX (an existing portlease.conf is 
 	install -D $(BUILD)/portleased $(DESTDIR)$(PREFIX)/sbin/portleased
 	install -D $(BUILD)/portlease $(DESTDIR)$(PREFIX)/bin/portlease
 	install -d $(DESTDIR)$(PREFIX)/libexec/portlease $(DESTDIR)/etc/portlease
+	$(if $(WORKER),install -t $(DESTDIR)$(PREFIX)/libexec/portlease $(WORKER))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(MAN8)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(MAN5)
 	install -D -m 644 conf/portlease.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portlease
@@ -168,6 +178,7 @@ install: all ## install below DESTDIR and PREFIX (an existing portlease.conf is 
 uninstall: ## remove what install put there, but for the configuration
 	cd $(DESTDIR)$(PREFIX) && rm -f sbin/portleased bin/portlease share/bash-completion/completions/portlease \
 		$(patsubst %,share/man/man8/%,$(notdir $(MAN8))) $(patsubst %,share/man/man5/%,$(notdir $(MAN5)))
+	rm -f $(DESTDIR)$(PREFIX)/libexec/portlease/portleased-upnp
 	-rmdir $(DESTDIR)$(PREFIX)/libexec/portlease
 
 .PHONY: tidy format coverage deps-extra compile_commands.json

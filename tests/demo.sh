@@ -106,7 +106,7 @@ say "3. portleased runs on the gateway, with the configuration that it ships; on
 make --no-print-directory -s -C "$(dirname "$0")/.." install BUILD="$build" DESTDIR="$work" PREFIX=/usr >/dev/null
 mkdir -p "$work/run" "$work/var/lib"
 cp -L /etc/passwd /etc/group "$work/etc"
-sed -i '/^user *=/d; $a user = nobody' "$work/etc/portlease/portlease.conf"
+sed -i '/^user *=/d; $a user = nobody\nworker-user = 65533' "$work/etc/portlease/portlease.conf"
 for folder in etc run var/lib; do
 	mount --bind "$work/$folder" "/$folder"
 done

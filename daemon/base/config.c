@@ -588,6 +588,8 @@ config_read(const char *path, char *error, size_t error_size)
 	reset_rule();
 	bool ok = config_text_read(&here.text, &here.complaint) && parse() && check_whole();
 	reading = NULL;
+	here.config.text = here.text.text;
+	here.text.text = NULL;
 	config_text_clear(&here.text);
 	free(here.rule.description);
 	struct config *config = must(malloc(sizeof(*config)));
@@ -610,6 +612,7 @@ config_free(struct config *config)
 	free(config->state_directory);
 	free(config->control_socket);
 	free(config->user);
+	free(config->text);
 	free(config->upnp.worker_user);
 	free(config->upnp.friendly_name);
 	free(config->upnp.model_name);

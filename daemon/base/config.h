@@ -77,6 +77,7 @@ struct config {
 	uint32_t max_mappings_per_client;
 	uint32_t requests_per_second; /* NAT-PMP and PCP, per client; 0 = no limit */
 	struct config_upnp upnp;
+	char *text;                   /* of the file without its comments: reads as the same */
 };
 
 /*

@@ -14,7 +14,7 @@ union control {
 };
 
 int
-link_pair(int fd[2])
+parent_link_pair(int fd[2])
 {
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fd) < 0
 		   ? -errno
@@ -22,7 +22,7 @@ link_pair(int fd[2])
 }
 
 int
-link_send(int fd, const struct link_message *message, int passed)
+parent_link_send(int fd, const struct parent_message *message, int passed)
 {
 	struct iovec body = {(void *)message, sizeof(*message)};
 	struct msghdr header = {.msg_iov = &body, .msg_iovlen = 1};
@@ -53,17 +53,17 @@ take_passed(struct msghdr *header)
 }
 
 static bool
-is_right(const struct link_message *message, unsigned types, bool has_passed)
+is_right(const struct parent_message *message, unsigned types, bool has_passed)
 {
-	if (message->type >= LINK_TYPES || !(types & LINK_BIT(message->type)))
+	if (message->type >= PARENT_TYPES || !(types & PARENT_BIT(message->type)))
 		return false;
-	if (message->type == LINK_SPAWNED)
+	if (message->type == PARENT_SPAWNED)
 		return message->error <= 0 && has_passed == (message->error == 0);
 	return message->error == 0 && !has_passed;
 }
 
-enum link_result
-link_receive(int fd, unsigned types, struct link_message *message, int *passed)
+enum parent_link_result
+parent_link_receive(int fd, unsigned types, struct parent_message *message, int *passed)
 {
 	struct iovec body = {message, sizeof(*message)};
 	union control control;
@@ -79,14 +79,14 @@ link_receive(int fd, unsigned types, struct link_message *message, int *passed)
 	if (passed)
 		*passed = size >= 0 ? take_passed(&header) : -1;
 	if (size < 0)
-		return errno == EAGAIN || errno == EINTR ? LINK_NOTHING : LINK_ENDED;
+		return errno == EAGAIN || errno == EINTR ? PARENT_LINK_NOTHING : PARENT_LINK_ENDED;
 	if (size == (ssize_t)sizeof(*message) && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
 	    is_right(message, types, passed && *passed >= 0))
-		return LINK_GOT;
+		return PARENT_LINK_GOT;
 	if (passed && *passed >= 0) {
 		close(*passed);
 		*passed = -1;
 	}
 	/* An empty message looks like the end; nobody sends one. */
-	return size == 0 ? LINK_ENDED : LINK_BAD;
+	return size == 0 ? PARENT_LINK_ENDED : PARENT_LINK_BAD;
 }

@@ -15,37 +15,37 @@ enum {
 	CORE_CONFIG,   /* what the parent read */
 	CORE_FDS_END
 };
-enum { WORKER_LINK = 3 }; /* to the core */
 
-enum link_type {
-	LINK_READY,   /* core to parent: serving; lan is 0 */
-	LINK_SPAWN,   /* core to parent: make a worker for that LAN, in place of the one there is */
-	LINK_SPAWNED, /* parent to core: done, with the core's end of a new pair; or why not */
-	LINK_TYPES
+enum parent_link_type {
+	PARENT_READY, /* core to parent: serving; lan is 0 */
+	PARENT_SPAWN, /* core to parent: make a worker for that LAN, in place of the one there is */
+	PARENT_SPAWNED, /* parent to core: done, with the core's end of a new pair; or why not */
+	PARENT_TYPES
 };
-#define LINK_BIT(type) (1u << (type))
+#define PARENT_BIT(type) (1u << (type))
 
-struct link_message {
+struct parent_message {
 	uint32_t type;
 	uint32_t lan;
-	int32_t error; /* of LINK_SPAWNED: -errno; else 0 */
+	int32_t error; /* of PARENT_SPAWNED: -errno; else 0 */
 };
 
-enum link_result {
-	LINK_GOT,
-	LINK_NOTHING, /* for now */
-	LINK_BAD,     /* a message that must not be; it is dropped */
-	LINK_ENDED,   /* the other side is gone */
+enum parent_link_result {
+	PARENT_LINK_GOT,
+	PARENT_LINK_NOTHING, /* for now */
+	PARENT_LINK_BAD,     /* a message that must not be; it is dropped */
+	PARENT_LINK_ENDED,   /* the other side is gone */
 };
 
 /* Both ends non-blocking and close-on-exec.  0 or -errno. */
-int link_pair(int fd[2]);
+int parent_link_pair(int fd[2]);
 /* passed: a descriptor that goes along, or -1; it stays the caller's.  0 or -errno. */
-int link_send(int fd, const struct link_message *, int passed);
+int parent_link_send(int fd, const struct parent_message *, int passed);
 /*
- * types: the set of LINK_BIT() that the other side may send.  passed: where a descriptor is put, -1
- * if none came; NULL: none may come.
+ * types: the set of PARENT_BIT() that the other side may send.  passed: where a descriptor is put,
+ * -1 if none came; NULL: none may come.
  */
-enum link_result link_receive(int fd, unsigned types, struct link_message *, int *passed);
+enum parent_link_result parent_link_receive(int fd, unsigned types, struct parent_message *,
+					    int *passed);
 
 #endif

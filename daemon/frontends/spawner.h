@@ -13,24 +13,26 @@ struct spawner;
 
 struct spawner_options {
 	struct event_base *base;
-	int fd; /* the link to the parent, SOCK_SEQPACKET and non-blocking; the spawner's from here on */
+	int fd; /* the link to the parent, SOCK_SEQPACKET and non-blocking; the spawner's from here
+		   on */
 	size_t lans;
 	/*
-	 * fd: our end (SOCK_SEQPACKET, non-blocking, close-on-exec) of the link to a new worker of that LAN
-	 * (0 is the first), whose it is from here on.  -errno: there is none, the log says why; unless it is
-	 * -ENOENT (no worker can be had) the spawner asks again by itself.
+	 * fd: our end (SOCK_SEQPACKET, non-blocking, close-on-exec) of the link to a new worker of
+	 * that LAN (0 is the first), whose it is from here on.  -errno: there is none, the log says
+	 * why; unless it is -ENOENT (no worker can be had) the spawner asks again by itself.
 	 */
 	void (*spawned)(void *arg, size_t lan, int fd);
 	void (*gone)(void *arg); /* the parent ended */
 	void *arg;
 };
 
-struct spawner *spawner_new(const struct spawner_options *); /* NULL: out of memory; fd is closed then too */
-void spawner_free(struct spawner *);			      /* NULL is allowed */
+struct spawner *
+spawner_new(const struct spawner_options *); /* NULL: out of memory; fd is closed then too */
+void spawner_free(struct spawner *);	     /* NULL is allowed */
 
 /*
- * A LAN's first worker, or, from the second call on, another one since the last is dead: at once, or later if they
- * die quickly (respawn.h).  Close the dead one's link first.
+ * A LAN's first worker, or, from the second call on, another one since the last is dead: at once,
+ * or later if they die quickly (respawn.h).  Close the dead one's link first.
  */
 void spawner_request(struct spawner *, size_t lan);
 

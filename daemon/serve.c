@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "serve.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/parent_link.h"
+#include "base/sandbox.h"
+#include "core/engine.h"
+#include "frontends/control.h"
+#include "frontends/gateway.h"
+#include "frontends/spawner.h"
+#include "../backend/firewall.h"
+#include "../backend/listeners.h"
+#include "../backend/network.h"
+
+static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
+enum { STOP_SIGNALS = sizeof(stop_signals) / sizeof(stop_signals[0]) };
+
+struct daemon {
+	struct config *config;
+	struct event_base *base;
+	struct network *network;
+	struct firewall *firewall;
+	struct listeners *listeners;
+	struct policy *policy;
+	struct engine *engine;
+	struct gateway *gateway;
+	struct control *control;
+	struct spawner *spawner;
+	struct event *stop[STOP_SIGNALS];
+	monotime started;
+};
+
+static uint32_t
+random_bits(void *arg)
+{
+	(void)arg;
+	return arc4random();
+}
+
+static bool
+is_listening(void *arg, enum transport transport, uint16_t port)
+{
+	const struct daemon *d = arg;
+	const struct topology *t = gateway_topology(d->gateway);
+
+	for (size_t i = 0; i < t->own_addresses; i++) {
+		struct endpoint at = {t->firewall.wan_address[i], port};
+
+		if (listeners_busy(d->listeners, transport, &at, t->wan_index))
+			return true;
+	}
+	return false;
+}
+
+/* Nothing is left for later that needs privileges. */
+static void
+enter_sandbox(const struct config *config)
+{
+	struct sandbox_user user;
+	char why[256];
+
+	if (!sandbox_find_user(config->user, &user))
+		fatal("no such user: %s", config->user);
+	if (!sandbox_enter(&user, why, sizeof(why)))
+		fatal("%s", why);
+}
+
+static void
+open_backend(struct daemon *d)
+{
+	const struct config *config = d->config;
+	const struct firewall_options options = {.source_nat = config->wan.source_nat};
+	const char **names = calloc(1 + config->lans, sizeof(*names));
+	struct fault fault;
+
+	if (!names)
+		fatal("out of memory");
+	names[TOPOLOGY_WAN] = config->wan.interface;
+	for (size_t i = 0; i < config->lans; i++)
+		names[TOPOLOGY_FIRST_LAN + i] = config->lan[i].interface;
+	if (network_open(&d->network, names, 1 + config->lans, &fault) < 0 ||
+	    firewall_open(&d->firewall, &options, &fault) < 0 ||
+	    listeners_open(&d->listeners, &fault) < 0)
+		fatal("%s", fault.text);
+	free(names);
+}
+
+static void
+new_engine(struct daemon *d)
+{
+	d->policy = policy_new(d->config->rule, d->config->rules);
+	d->engine = engine_new(
+	    &(struct engine_options){
+		.policy = d->policy,
+		.firewall = d->firewall,
+		.max_mappings_per_client = d->config->max_mappings_per_client,
+		.ports =
+		    {
+			.random_ports = d->config->random_ports,
+			.ephemeral = listeners_ephemeral(),
+			.random = random_bits,
+			.listening = is_listening,
+			.listening_arg = d,
+		    },
+	    },
+	    d->started);
+	if (!d->policy || !d->engine)
+		fatal("out of memory");
+}
+
+static void
+on_stop(evutil_socket_t number, short events, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)events;
+	log_info("daemon", "stopping", "signal=%d", (int)number);
+	event_base_loopbreak(d->base);
+}
+
+static void
+on_parent_gone(void *arg)
+{
+	struct daemon *d = arg;
+
+	log_info("daemon", "stopping", "reason=\"the parent ended\"");
+	event_base_loopbreak(d->base);
+}
+
+static void
+open_loop(struct daemon *d)
+{
+	d->base = event_base_new();
+	for (int i = 0; d->base && i < STOP_SIGNALS; i++) {
+		d->stop[i] = evsignal_new(d->base, stop_signals[i], on_stop, d);
+		if (!d->stop[i] || event_add(d->stop[i], NULL) != 0)
+			fatal("cannot watch signals");
+	}
+	if (!d->base)
+		fatal("cannot make an event loop");
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void
+open_frontends(struct daemon *d, gid_t group)
+{
+	const struct gateway_options gateway = {
+	    .base = d->base,
+	    .engine = d->engine,
+	    .config = d->config,
+	    .network = d->network,
+	    .firewall = d->firewall,
+	};
+	struct control_options options = {
+	    .base = d->base,
+	    .engine = d->engine,
+	    .config = d->config,
+	    .fd = CORE_CONTROL,
+	    .group = group,
+	    .started = d->started,
+	    .now = clock_now,
+	    .changed = gateway_changed,
+	    .interface = gateway_interface,
+	};
+	const struct spawner_options spawner = {
+	    .base = d->base,
+	    .fd = CORE_LINK,
+	    .lans = d->config->lans,
+	    .gone = on_parent_gone,
+	    .arg = d,
+	};
+	char why[256];
+
+	d->gateway = gateway_new(&gateway, why, sizeof(why));
+	if (!d->gateway)
+		fatal("%s", why);
+	options.arg = d->gateway;
+	d->control = control_new(&options);
+	d->spawner = spawner_new(&spawner);
+	if (!d->control || !d->spawner)
+		fatal("out of memory");
+}
+
+static void
+start(struct daemon *d)
+{
+	gid_t group = control_group();
+
+	enter_sandbox(d->config);
+	d->started = clock_now();
+	open_loop(d);
+	open_backend(d);
+	new_engine(d);
+	open_frontends(d, group);
+	log_info("daemon", "ready", "version=%s pid=%d", PORTLEASE_VERSION, (int)getpid());
+	spawner_ready(d->spawner);
+}
+
+static void
+stop(struct daemon *d)
+{
+	struct fault fault;
+
+	if (firewall_destroy(d->firewall, &fault) < 0)
+		log_error("firewall", "table not removed", "error=\"%s\"", fault.text);
+	spawner_free(d->spawner);
+	control_free(d->control);
+	gateway_free(d->gateway);
+	engine_free(d->engine);
+	policy_free(d->policy);
+	listeners_close(d->listeners);
+	firewall_close(d->firewall);
+	network_close(d->network);
+	for (int i = 0; i < STOP_SIGNALS; i++)
+		event_free(d->stop[i]);
+	event_base_free(d->base);
+	config_free(d->config);
+}
+
+/* What the parent passed is there, and is passed to nobody else. */
+static void
+take_descriptors(void)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	if (getsockopt(CORE_LINK, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
+		fatal("--core is for portleased's own use");
+	for (int fd = CORE_LINK; fd < CORE_FDS_END; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			fatal("--core is for portleased's own use");
+}
+
+int
+serve(void)
+{
+	struct daemon d = {.base = NULL};
+	char path[32], why[512];
+
+	take_descriptors();
+	prctl(PR_SET_NAME, "portleased"); /* not the "exe" it was started by */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", CORE_CONFIG);
+	d.config = config_read(path, why, sizeof(why));
+	if (!d.config)
+		fatal("%s", why);
+	close(CORE_CONFIG);
+	log_open(d.config->log_target, d.config->log_level);
+	start(&d);
+	event_base_dispatch(d.base);
+	stop(&d);
+	close(CORE_LOCK);
+	return 0;
+}
