@@ -551,6 +551,7 @@ test_unreadable_file(void **state)
 		assert_int_equal(chmod(scratch, 0), 0);
 	struct config *config = config_read(scratch, error, sizeof(error));
 	assert_int_equal(seteuid(self), 0);
+	assert_int_equal(chmod(scratch, 0600), 0);
 	assert_null(config);
 	assert_error(": cannot open: Permission denied");
 }
