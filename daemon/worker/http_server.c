@@ -367,8 +367,9 @@ make_response(const struct http_server *s, const struct http_answer *answer)
 	MHD_add_response_header(r, "Server", s->options.server);
 	if (answer->type)
 		MHD_add_response_header(r, "Content-Type", answer->type);
+	/* An empty value is refused, a blank one is sent as empty. */
 	for (const struct http_field *f = answer->fields; f && f->name; f++)
-		MHD_add_response_header(r, f->name, f->value);
+		MHD_add_response_header(r, f->name, *f->value ? f->value : " ");
 	return r;
 }
 
