@@ -30,7 +30,8 @@ struct watched {
 
 struct network {
 	struct mnl_socket *events;
-	bool changed; /* not yet reported */
+	struct mnl_socket *neighbours; /* asked often: kept open */
+	bool changed;		       /* not yet reported */
 	size_t count;
 	uint8_t buffer[BUFFER_SIZE];
 	struct watched watched[];
@@ -358,7 +359,9 @@ start(struct network *n, struct fault *fault)
 
 	/* It listens before the first read, so that no change falls between. */
 	n->events = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
-	if (!n->events)
+	if (n->events)
+		n->neighbours = open_socket(0);
+	if (!n->neighbours)
 		return fault_set(fault, errno, "cannot open a routing socket");
 	/* Not being allowed costs no more than a read of everything after a storm of events. */
 	setsockopt(network_fd(n), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
@@ -395,6 +398,8 @@ network_close(struct network *n)
 		return;
 	if (n->events)
 		mnl_socket_close(n->events);
+	if (n->neighbours)
+		mnl_socket_close(n->neighbours);
 	free(n);
 }
 
@@ -454,14 +459,20 @@ network_knows_neighbour(struct network *n, unsigned index, const struct address 
 	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
 	struct ndmsg *about;
 	bool known = false;
+	ssize_t size;
 
 	question->nlmsg_type = RTM_GETNEIGH;
-	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	question->nlmsg_flags = NLM_F_REQUEST;
 	about = mnl_nlmsg_put_extra_header(question, sizeof(*about));
 	about->ndm_family = AF_INET;
 	about->ndm_ifindex = (int)index;
 	mnl_attr_put_u32(question, NDA_DST, address_to_ipv4(address));
-	ask(n, question, found_neighbour, &known);
+	/* One message answers, and is there when sendto() returns. */
+	if (mnl_socket_sendto(n->neighbours, question, question->nlmsg_len) < 0)
+		return false;
+	size = mnl_socket_recvfrom(n->neighbours, n->buffer, sizeof(n->buffer));
+	if (size > 0)
+		mnl_cb_run(n->buffer, (size_t)size, 0, 0, found_neighbour, &known);
 	return known;
 }
 
