@@ -59,9 +59,7 @@ FOLDER_fakes     := tests/fakes
 FOLDER_parent    := daemon/parent
 ARCHIVES := protocols backend base core frontends parent fakes
 
-# The worker's program, once there is one.
-WORKER   := $(if $(shell grep -lws '^main' daemon/worker/*.c),$(BUILD)/portleased-upnp)
-PROGRAMS := $(BUILD)/portleased $(BUILD)/portlease $(WORKER)
+PROGRAMS := $(BUILD)/portleased $(BUILD)/portlease $(BUILD)/portleased-upnp
 UNIT     := $(call tests,unit/test_*)
 KERNEL   := $(call tests,kernel/test_*)
 SCENARIO := $(call tests,scenario/run_scenario)
@@ -169,8 +167,8 @@ MAN5 = $(wildcard conf/*.5)
 install: all ## install below DESTDIR and PREFIX (an existing portlease.conf is kept)
 	install -D $(BUILD)/portleased $(DESTDIR)$(PREFIX)/sbin/portleased
 	install -D $(BUILD)/portlease $(DESTDIR)$(PREFIX)/bin/portlease
-	install -d $(DESTDIR)$(PREFIX)/libexec/portlease $(DESTDIR)/etc/portlease
-	$(if $(WORKER),install -t $(DESTDIR)$(PREFIX)/libexec/portlease $(WORKER))
+	install -D $(BUILD)/portleased-upnp $(DESTDIR)$(PREFIX)/libexec/portlease/portleased-upnp
+	install -d $(DESTDIR)/etc/portlease
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(MAN8)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(MAN5)
 	install -D -m 644 conf/portlease.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portlease

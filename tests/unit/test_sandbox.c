@@ -11,10 +11,13 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -186,6 +189,121 @@ without_capabilities(const char *name)
 	return strstr(why, "CAP_NET_ADMIN") ? 0 : 24;
 }
 
+#define FOR_CHILDREN                                                                        \
+	(1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_SETPCAP | 1ull << CAP_KILL | \
+	 NET_ADMIN)
+
+/* What is kept is there for a program started by it, too; the core's sandbox can be entered from
+ * it. */
+static int
+as_parent(const char *name)
+{
+	static const char *const sets[] = {"CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"};
+	if (!sandbox_keep_for_children(why, sizeof(why)) || !sandbox_may_change_user())
+		return 30;
+	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+		if (status_set(sets[i]) != FOR_CHILDREN)
+			return 31;
+	}
+	if (strcmp(status_line("NoNewPrivs"), "1") != 0 || chroot("/") == 0)
+		return 32;
+	char command[128];
+	snprintf(command, sizeof(command), "grep -q '^CapEff:.%016llx$' /proc/self/status",
+		 FOR_CHILDREN);
+	if (system(command) != 0)
+		return 33;
+	return as_user(name);
+}
+
+/* As a service manager starts it: there is one capability to hand on, and no other user. */
+static int
+as_parent_service(const char *name)
+{
+	int failed = as_service(name);
+	if (failed)
+		return failed;
+	if (!sandbox_keep_for_children(why, sizeof(why)) || sandbox_may_change_user())
+		return 40;
+	return status_set("CapAmb") == NET_ADMIN && status_set("CapPrm") == NET_ADMIN ? 0 : 41;
+}
+
+static int
+become_worker(const char *name)
+{
+	struct sandbox_user user;
+	const gid_t groups[] = {0, 4, 54322};
+	if (!sandbox_find_user(name, &user) || setgroups(3, groups) < 0)
+		return 50;
+	if (sandbox_confine_worker(why, sizeof(why)) || !strstr(why, "root"))
+		return 51;
+	if (!sandbox_keep_for_children(why, sizeof(why)))
+		return 52;
+	return sandbox_enter_without_capabilities(&user, why, sizeof(why)) ? 0 : 53;
+}
+
+static int
+as_worker(const char *name)
+{
+	static const char *const sets[] = {"CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"};
+	int failed = become_worker(name);
+	if (failed)
+		return failed;
+	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+		if (status_set(sets[i]) != 0)
+			return 54;
+	}
+	if (status_line("Groups")[0] != '\0' || strcmp(status_line("NoNewPrivs"), "1") != 0)
+		return 55;
+	if (setuid(0) == 0 || setuid(54323) == 0 || setgid(0) == 0 || kill(getppid(), 0) == 0)
+		return 56;
+	return 0;
+}
+
+/* Nothing can be opened, made or listed any more; what is open and sockets serve on. */
+static int
+as_confined_worker(const char *name)
+{
+	char octet = 0;
+	int failed = become_worker(name), pair[2];
+	if (failed)
+		return failed;
+	int open_before = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	if (open_before < 0 || !sandbox_confine_worker(why, sizeof(why)))
+		return 57;
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 0)
+		return 78;
+	if (open("/dev/zero", O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES)
+		return 58;
+	if (open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0 ||
+	    open("/tmp/portlease-test-sandbox", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0 ||
+	    mkdir("/tmp/portlease-test-sandbox", 0700) == 0)
+		return 59;
+	if (read(open_before, &octet, 1) != 1 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 ||
+	    send(pair[0], "x", 1, 0) != 1 || recv(pair[1], &octet, 1, 0) != 1 ||
+	    socket(AF_INET, SOCK_DGRAM, 0) < 0)
+		return 60;
+	return 0;
+}
+
+static int
+as_worker_with_a_capability(const char *name)
+{
+	int failed = as_service(name);
+	if (failed)
+		return failed;
+	return !sandbox_confine_worker(why, sizeof(why)) && strstr(why, "capabilities") ? 0 : 61;
+}
+
+static int
+as_worker_without_no_new_privs(const char *name)
+{
+	struct sandbox_user user;
+	if (!sandbox_find_user(name, &user) || setresgid(user.gid, user.gid, user.gid) < 0 ||
+	    setresuid(user.uid, user.uid, user.uid) < 0)
+		return 62;
+	return !sandbox_confine_worker(why, sizeof(why)) && strstr(why, "no_new_privs") ? 0 : 63;
+}
+
 static void
 run(int (*body)(const char *), const char *argument)
 {
@@ -198,6 +316,10 @@ run(int (*body)(const char *), const char *argument)
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == 77) {
 		print_message("skipped: no user namespaces here\n");
+		skip();
+	}
+	if (WEXITSTATUS(status) == 78) {
+		print_message("skipped: no Landlock here\n");
 		skip();
 	}
 	assert_int_equal(WEXITSTATUS(status), 0);
@@ -271,6 +393,43 @@ test_enter_in_user_namespace(void **state)
 	run(as_root_of_namespace, map);
 }
 
+static void
+test_keep_for_children(void **state)
+{
+	(void)state;
+	run_as_root(as_parent, "54321");
+}
+
+static void
+test_keep_for_children_as_service(void **state)
+{
+	(void)state;
+	run_as_root(as_parent_service, "54321");
+}
+
+static void
+test_enter_without_any(void **state)
+{
+	(void)state;
+	run_as_root(as_worker, "nobody");
+	run_as_root(as_worker, "54322");
+}
+
+static void
+test_confine_worker(void **state)
+{
+	(void)state;
+	run_as_root(as_confined_worker, "54322");
+}
+
+static void
+test_confine_only_who_has_nothing(void **state)
+{
+	(void)state;
+	run_as_root(as_worker_with_a_capability, "54322");
+	run_as_root(as_worker_without_no_new_privs, "54322");
+}
+
 int
 main(void)
 {
@@ -282,6 +441,11 @@ main(void)
 	    cmocka_unit_test(test_enter_as_service),
 	    cmocka_unit_test(test_enter_without_capabilities),
 	    cmocka_unit_test(test_enter_in_user_namespace),
+	    cmocka_unit_test(test_keep_for_children),
+	    cmocka_unit_test(test_keep_for_children_as_service),
+	    cmocka_unit_test(test_enter_without_any),
+	    cmocka_unit_test(test_confine_worker),
+	    cmocka_unit_test(test_confine_only_who_has_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The core's end of the link to the parent, with the test as the parent. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../daemon/base/clock.h"
+#include "../../daemon/base/parent_link.h"
+#include "../../daemon/base/respawn.h"
+#include "../../daemon/frontends/spawner.h"
+
+#define TO_PARENT (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN))
+enum { LANS = 3 };
+
+static struct event_base *base;
+static struct spawner *spawner;
+static int parent;
+static struct {
+	unsigned calls, gone;
+	size_t lan;
+	int fd;
+} told;
+
+static void
+on_spawned(void *arg, size_t lan, int fd)
+{
+	assert_ptr_equal(arg, &told);
+	told.calls++;
+	told.lan = lan;
+	told.fd = fd;
+}
+
+static void
+on_gone(void *arg)
+{
+	assert_ptr_equal(arg, &told);
+	told.gone++;
+}
+
+static int
+make_spawner(void **state)
+{
+	(void)state;
+	int pair[2];
+	if (parent_link_pair(pair) < 0)
+		return -1;
+	parent = pair[0];
+	memset(&told, 0, sizeof(told));
+	base = event_base_new();
+	spawner = spawner_new(&(struct spawner_options){
+	    .base = base,
+	    .fd = pair[1],
+	    .lans = LANS,
+	    .spawned = on_spawned,
+	    .gone = on_gone,
+	    .arg = &told,
+	});
+	return spawner ? 0 : -1;
+}
+
+static int
+drop_spawner(void **state)
+{
+	(void)state;
+	spawner_free(spawner);
+	spawner_free(NULL);
+	event_base_free(base);
+	close(parent);
+	return 0;
+}
+
+/* What is due now, timers of no delay included. */
+static void
+run(void)
+{
+	for (int i = 0; i < 3; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+static void
+assert_asked(uint32_t lan)
+{
+	struct parent_message got;
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_GOT);
+	assert_int_equal(got.type, PARENT_SPAWN);
+	assert_int_equal(got.lan, lan);
+}
+
+static void
+assert_not_asked(void)
+{
+	struct parent_message got;
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_NOTHING);
+}
+
+static void
+answer(uint32_t lan, int error)
+{
+	const struct parent_message message = {PARENT_SPAWNED, lan, error};
+	assert_int_equal(parent_link_send(parent, &message, error == 0 ? STDERR_FILENO : -1), 0);
+	run();
+}
+
+static void
+test_ready_is_told(void **state)
+{
+	(void)state;
+	struct parent_message got;
+	spawner_ready(spawner);
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_GOT);
+	assert_int_equal(got.type, PARENT_READY);
+}
+
+static void
+test_a_worker_comes(void **state)
+{
+	(void)state;
+	spawner_request(spawner, 2);
+	assert_asked(2);
+	answer(2, 0);
+	assert_int_equal(told.calls, 1);
+	assert_int_equal(told.lan, 2);
+	assert_true(told.fd > STDERR_FILENO);
+	close(told.fd);
+	assert_not_asked();
+}
+
+/* Only what was asked for is taken. */
+static void
+test_answers_nobody_asked_for(void **state)
+{
+	(void)state;
+	answer(0, 0);
+	answer(0, -EAGAIN);
+	answer(LANS, 0);
+	answer(UINT32_MAX, -EAGAIN);
+	const struct parent_message spawn = {PARENT_SPAWN, 0, 0};
+	assert_int_equal(parent_link_send(parent, &spawn, -1), 0);
+	run();
+	assert_int_equal(told.calls, 0);
+	spawner_request(spawner, 0);
+	assert_asked(0);
+	answer(1, 0);
+	assert_int_equal(told.calls, 0);
+	answer(0, 0);
+	assert_int_equal(told.calls, 1);
+	close(told.fd);
+}
+
+static void
+test_one_request_at_a_time(void **state)
+{
+	(void)state;
+	spawner_request(spawner, 0);
+	spawner_request(spawner, 0);
+	spawner_request(spawner, 1);
+	assert_asked(0);
+	assert_asked(1);
+	assert_not_asked();
+}
+
+static void
+die(uint32_t lan)
+{
+	close(told.fd);
+	spawner_request(spawner, lan);
+	run();
+}
+
+/* The first ones at once, then there is a rest; the other LANs' workers have none. */
+static void
+test_quick_deaths_rest(void **state)
+{
+	(void)state;
+	spawner_request(spawner, 0);
+	for (int deaths = 0; deaths < RESPAWN_DEATHS; deaths++) {
+		assert_asked(0);
+		answer(0, 0);
+		die(0);
+	}
+	assert_not_asked();
+	spawner_request(spawner, 0);
+	run();
+	assert_not_asked();
+	spawner_request(spawner, 1);
+	assert_asked(1);
+	answer(1, 0);
+	die(1);
+	assert_asked(1);
+
+	monotime begin = clock_now();
+	event_base_loop(base, EVLOOP_ONCE);
+	assert_in_range(clock_now() - begin, RESPAWN_REST - 100, RESPAWN_REST + 2000);
+	assert_asked(0);
+}
+
+static void
+test_failures_are_told_and_tried_again(void **state)
+{
+	(void)state;
+	spawner_request(spawner, 1);
+	for (unsigned failures = 1; failures < RESPAWN_DEATHS; failures++) {
+		assert_asked(1);
+		answer(1, -EAGAIN);
+		assert_int_equal(told.calls, failures);
+		assert_int_equal(told.fd, -EAGAIN);
+	}
+	assert_asked(1);
+	answer(1, -ENOENT);
+	assert_int_equal(told.calls, RESPAWN_DEATHS);
+	assert_int_equal(told.fd, -ENOENT);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	assert_not_asked();
+}
+
+static void
+test_the_parent_ends(void **state)
+{
+	(void)state;
+	close(parent);
+	run();
+	assert_int_equal(told.gone, 1);
+	spawner_request(spawner, 0);
+	assert_int_equal(told.fd, -EPIPE);
+	run();
+	assert_int_equal(told.gone, 1);
+	parent = dup(STDERR_FILENO); /* for drop_spawner() */
+}
+
+#define WITH_SPAWNER(test) cmocka_unit_test_setup_teardown(test, make_spawner, drop_spawner)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    WITH_SPAWNER(test_ready_is_told),
+	    WITH_SPAWNER(test_a_worker_comes),
+	    WITH_SPAWNER(test_answers_nobody_asked_for),
+	    WITH_SPAWNER(test_one_request_at_a_time),
+	    WITH_SPAWNER(test_quick_deaths_rest),
+	    WITH_SPAWNER(test_failures_are_told_and_tried_again),
+	    WITH_SPAWNER(test_the_parent_ends),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
