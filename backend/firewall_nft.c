@@ -232,15 +232,18 @@ take_table(struct firewall *f, const struct nlmsghdr *m, void *argument)
 		  !(flags && ntohl(mnl_attr_get_u32(flags)) & NFT_TABLE_F_DORMANT);
 }
 
-struct rules_seen {
+struct seen {
 	bool rule[NFT_RULES_MAX];
+	size_t foreign; /* rules that we did not make */
+	size_t members;
 	bool interrupted;
 };
 
 static void
 take_rule(struct firewall *f, const struct nlmsghdr *m, void *argument)
 {
-	struct rules_seen *seen = argument;
+	struct seen *seen = argument;
+	bool ours = false;
 	uint64_t handle;
 
 	if (m->nlmsg_flags & NLM_F_DUMP_INTR)
@@ -250,7 +253,28 @@ take_rule(struct firewall *f, const struct nlmsghdr *m, void *argument)
 	handle = handle_of(m, NFTA_RULE_HANDLE);
 	for (size_t i = 0; i < NFT_RULES_MAX; i++) {
 		if (f->rules[i] == handle)
-			seen->rule[i] = true;
+			ours = seen->rule[i] = true;
+	}
+	seen->foreign += !ours;
+}
+
+static void
+take_members(struct firewall *f, const struct nlmsghdr *m, void *argument)
+{
+	struct seen *seen = argument;
+	const struct nlattr *list, *member;
+
+	(void)f;
+	if (m->nlmsg_flags & NLM_F_DUMP_INTR)
+		seen->interrupted = true;
+	list = m->nlmsg_type == NFT_TYPE(NFT_MSG_NEWSETELEM)
+		   ? attribute_of(m, NFTA_SET_ELEM_LIST_ELEMENTS, 0)
+		   : NULL;
+	if (!list)
+		return;
+	mnl_attr_for_each_nested(member, list)
+	{
+		seen->members++;
 	}
 }
 
@@ -282,25 +306,55 @@ table_is_ours(struct firewall *f)
 	return ask(f, &question, take_table, &intact) && intact;
 }
 
+static bool
+look(struct firewall *f, const struct nft_batch *question, reply_fn *take, struct seen *seen)
+{
+	int attempts = LOOK_ATTEMPTS;
+
+	do {
+		memset(seen, 0, sizeof(*seen));
+		if (!ask(f, question, take, seen))
+			return false;
+	} while (seen->interrupted && --attempts);
+	return true;
+}
+
 /*
  * A chain cannot be taken without its rules, nor a set that a rule uses, and every set of ours is
- * used.  A rule that is replaced in place keeps its number: that is not seen.
+ * used.  Somebody may add rules of his own; but when all are there twice, a dump was loaded onto
+ * the table, and mappings that had ended came with it.  A rule that is replaced in place keeps its
+ * number: that is not seen.
  */
 static bool
 rules_are_ours(struct firewall *f)
 {
 	struct nft_batch question = layout_batch(f);
-	struct rules_seen seen;
-	int attempts = LOOK_ATTEMPTS;
+	struct seen seen;
+	size_t own = 0;
 
 	nft_layout_ask_rules(&question);
-	do {
-		memset(&seen, 0, sizeof(seen));
-		if (!ask(f, &question, take_rule, &seen))
-			return false;
-	} while (seen.interrupted && --attempts);
+	if (!look(f, &question, take_rule, &seen))
+		return false;
 	for (size_t i = 0; i < NFT_RULES_MAX; i++) {
-		if (nft_layout_has_rule(i, &f->options, &f->network) && !seen.rule[i])
+		if (!nft_layout_has_rule(i, &f->options, &f->network))
+			continue;
+		if (!seen.rule[i])
+			return false;
+		own++;
+	}
+	return seen.foreign < own;
+}
+
+/* Without them no mapping works, and no change of a mapping would tell. */
+static bool
+network_is_ours(struct firewall *f)
+{
+	for (size_t i = 0; i < NFT_NETWORK_SETS; i++) {
+		struct nft_batch question = layout_batch(f);
+		size_t members = nft_layout_ask_members(&question, i, &f->network);
+		struct seen seen;
+
+		if (!look(f, &question, take_members, &seen) || seen.members < members)
 			return false;
 	}
 	return true;
@@ -309,7 +363,7 @@ rules_are_ours(struct firewall *f)
 static bool
 table_is_intact(struct firewall *f)
 {
-	return f->created && table_is_ours(f) && rules_are_ours(f);
+	return f->created && table_is_ours(f) && rules_are_ours(f) && network_is_ours(f);
 }
 
 /* Transactions */

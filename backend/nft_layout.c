@@ -707,6 +707,29 @@ nft_layout_ask_table(struct nft_batch *batch)
 	put_table(batch, NFT_MSG_GETTABLE, 0);
 }
 
+size_t
+nft_layout_ask_members(struct nft_batch *batch, size_t number,
+		       const struct firewall_network *network)
+{
+	struct span spans[FIREWALL_LAN_PREFIXES];
+	const struct {
+		const char *set;
+		size_t members;
+	} known[NFT_NETWORK_SETS] = {
+	    {"wanif", *network->wan ? 1 : 0},
+	    {"wan4", network->wan_addresses},
+	    {"lan4", lan_spans(network, spans)},
+	};
+
+	nft_put_elements(batch,
+			 &(struct nft_set_change){.message = NFT_MSG_GETSETELEM,
+						  .flags = NLM_F_DUMP,
+						  .set = known[number].set,
+						  .sequence = NFT_SEQUENCE_TABLE},
+			 NULL, 0);
+	return known[number].members;
+}
+
 void
 nft_layout_ask_rules(struct nft_batch *batch)
 {

@@ -15,6 +15,7 @@
 
 enum {
 	NFT_RULES_MAX = 64,	      /* the layout has no more rules */
+	NFT_NETWORK_SETS = 3,	      /* sets that say what network it is */
 	NFT_LAYOUT_SIZE = 64 * 1024,  /* nor are its messages longer, whatever the network */
 	NFT_SEQUENCE_TABLE = 1 << 16, /* sequence numbers of the messages below */
 	NFT_SEQUENCE_RULE = NFT_SEQUENCE_TABLE + 1, /* + number of the rule */
@@ -33,6 +34,9 @@ void nft_layout_change(struct nft_batch *, const struct firewall_options *,
 /* Ask for the table, and for all its rules. */
 void nft_layout_ask_table(struct nft_batch *);
 void nft_layout_ask_rules(struct nft_batch *);
+
+/* Asks for the members of one of the sets that say what network it is, and says how many it has. */
+size_t nft_layout_ask_members(struct nft_batch *, size_t number, const struct firewall_network *);
 
 /* Is there a rule of this number (from 0 up to NFT_RULES_MAX) in the table of this network? */
 bool nft_layout_has_rule(size_t number, const struct firewall_options *,

@@ -119,6 +119,10 @@ each_loss_is_noticed(void **state)
 	    ("nft delete rule inet portlease dn4 handle "
 	     "$(nft -a list chain inet portlease dn4 | sed -n 's/.*0xbfffffff # handle //p')"),
 	    "nft 'add table inet portlease { flags dormant; }'",
+	    "nft flush map inet portlease wan4",
+	    "nft flush set inet portlease wanif",
+	    "nft flush set inet portlease lan4",
+	    "nft list table inet portlease | nft -f -",
 	    /* The same to look at, but with what an old dump held. */
 	    "(echo flush ruleset; nft list ruleset) | nft -f -",
 	};
