@@ -36,7 +36,7 @@ control_point_knows_only_view_1(const char *user_agent)
 }
 
 static void
-answer_xml(struct http_exchange *e, unsigned status, const void *body, size_t size)
+answer_xml(struct http_exchange *e, unsigned status, const void *body, size_t size, bool take)
 {
 	static const struct http_field fields[] = {{"Ext", ""}, {NULL, NULL}};
 
@@ -46,6 +46,7 @@ answer_xml(struct http_exchange *e, unsigned status, const void *body, size_t si
 			   .type = size ? XML : NULL,
 			   .body = body,
 			   .size = size,
+			   .take_body = take,
 		       });
 }
 
@@ -89,7 +90,7 @@ answer_error(struct http_exchange *e, enum igd_error error)
 		http_answer_status(e, igd_http_status(error));
 	else
 		answer_xml(e, igd_http_status(error), fault,
-			   igd_encode_fault(error, fault, sizeof(fault)));
+			   igd_encode_fault(error, fault, sizeof(fault)), false);
 }
 
 static void
@@ -97,7 +98,7 @@ answer_values(struct http_exchange *e, const struct igd_call *call, const struct
 {
 	char answer[IGD_ANSWER_MAX];
 
-	answer_xml(e, 200, answer, igd_encode_answer(call, values, answer, sizeof(answer)));
+	answer_xml(e, 200, answer, igd_encode_answer(call, values, answer, sizeof(answer)), false);
 }
 
 static void
@@ -176,13 +177,7 @@ answer_list(struct pending *p)
 	}
 	list->at += igd_encode_list_end(&p->call.call, (char *)list->bytes + list->at,
 					list->size - list->at);
-	http_answer(p->exchange, &(struct http_answer){
-				     .status = 200,
-				     .type = XML,
-				     .body = list->bytes,
-				     .size = list->at,
-				     .take_body = true,
-				 });
+	answer_xml(p->exchange, 200, list->bytes, list->at, true);
 	list->bytes = NULL;
 }
 

@@ -2,7 +2,8 @@
 /* Clauses are of RFC 9112. */
 #include "http_head.h"
 
-/* 5.1: what is no token is a folded line, or a name with a blank before its colon. */
+/* 5.1: with a blank before its colon the library does not know its own headers.  (Of a folded line it
+ * makes another name: such a header is not there.) */
 static bool
 is_token(struct text name)
 {
