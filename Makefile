@@ -18,8 +18,9 @@ JOBS  := $(shell nproc)
 # Debian's own, whose pytest, scapy and libtorrent are the packages below.
 PYTHON := /usr/bin/python3
 
-DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libjansson-dev libconfuse-dev libcap-ng-dev libbsd-dev libupnp-dev
-DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc curl busybox
+DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libjansson-dev libconfuse-dev libcap-ng-dev libbsd-dev libupnp-dev \
+	libmicrohttpd-dev
+DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc miniupnpc curl busybox
 DEBS       := $(DEBS_DEMO) clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack \
 	python3 python3-pytest python3-pytest-xdist python3-libtorrent
 DEBS_EXTRA := clang-tidy gcovr
@@ -57,7 +58,8 @@ FOLDER_core      := daemon/core
 FOLDER_frontends := daemon/frontends
 FOLDER_fakes     := tests/fakes
 FOLDER_parent    := daemon/parent
-ARCHIVES := protocols backend base core frontends parent fakes
+FOLDER_worker    := daemon/worker
+ARCHIVES := protocols backend base core frontends parent worker fakes
 
 PROGRAMS := $(BUILD)/portleased $(BUILD)/portlease $(BUILD)/portleased-upnp
 UNIT     := $(call tests,unit/test_*)
@@ -99,6 +101,8 @@ $(BUILD)/portleased-upnp: $(call objects,daemon/worker) $(call libs,base protoco
 # Unit tests and scenarios meet fakes where the daemon meets the kernel; kernel tests meet the real backend.
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(call libs,frontends core base fakes protocols)
 	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka -lixml)
+$(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(call libs,worker base protocols)
+	$(call link,$(LIBS_WORKER) -lcmocka)
 $(BUILD)/tests/scenario/run_%: $(BUILD)/tests/scenario/run_%.o $(call libs,frontends core base fakes protocols)
 	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
 $(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,frontends core base backend protocols)
