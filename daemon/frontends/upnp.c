@@ -14,18 +14,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "upnp_read.h"
 #include "../base/clock.h"
 #include "../base/log.h"
-#include "../core/decision.h"
 #include "../core/topology.h"
 
 enum {
 	PATIENCE = 5000,
 	QUEUE_SIZE = 128 * 1024,
 	QUEUE_MESSAGES = UPNP_BATCH + 8,
-	/* Leases looked at: by a call for a page, and in a turn before the others have theirs. */
-	PAGE_STEPS = 512,
-	TURN_STEPS = 4096,
+	TURN_WORK = 4096, /* leases looked at before the other sockets have their turn */
 };
 
 /* What a worker is to be told as soon as it reads. */
@@ -47,7 +45,8 @@ struct call {
 struct worker {
 	struct upnp *upnp;
 	size_t number; /* of its LAN */
-	int fd;	       /* -1: none */
+	char udn[IGD_DEVICES][LINK_UDN_SIZE];
+	int fd; /* -1: none */
 	struct event *readable, *writable, *again;
 	struct network_interface interface;
 	struct link_lan lan_told; /* but for the boot id */
@@ -59,20 +58,12 @@ struct worker {
 	struct upnp_worker shown;
 };
 
-/* The ids of the first entries in their order, as far as somebody asked. */
-struct index {
-	uint64_t of; /* engine_table_changes() */
-	size_t count, room;
-	uint64_t *id;
-};
-
 struct upnp {
 	struct upnp_options options;
 	bool link_up;
 	uint64_t bit_rate; /* of the WAN */
 	struct link_state state;
-	struct index index;
-	unsigned steps; /* leases looked at in this turn */
+	struct upnp_reader reader;
 	size_t lans;
 	struct worker worker[];
 };
@@ -117,15 +108,16 @@ config_id(struct link_message *setup)
 	return hash >> 8;
 }
 
-/* The names of a gateway's devices differ in their last eight digits. */
+/* They differ in their last eight digits. */
 static void
-put_udns(struct link_setup *s, const char *uuid, size_t lan)
+name_devices(struct worker *w)
 {
-	unsigned long last = strtoul(uuid + 28, NULL, 16);
+	const char *uuid = w->upnp->options.uuid;
+	unsigned long last = strtoul(uuid + 28, NULL, 16) + IGD_DEVICES * w->number;
 
 	for (unsigned i = 0; i < IGD_DEVICES; i++)
-		snprintf(s->udn[i], sizeof(s->udn[i]), "uuid:%.28s%08x", uuid,
-			 (unsigned)(last + IGD_DEVICES * lan + i));
+		snprintf(w->udn[i], sizeof(w->udn[i]), "uuid:%.28s%08x", uuid,
+			 (unsigned)(last + i));
 }
 
 static void
@@ -154,7 +146,7 @@ put_setup(struct worker *w)
 	put_text(s->model_number, sizeof(s->model_number), c->model_number);
 	put_text(s->serial_number, sizeof(s->serial_number), c->serial_number);
 	put_text(s->presentation_url, sizeof(s->presentation_url), c->presentation_url);
-	put_udns(s, w->upnp->options.uuid, w->number);
+	memcpy(s->udn, w->udn, sizeof(s->udn));
 	s->config_id = config_id(&m);
 	put(w, &m);
 }
@@ -280,7 +272,9 @@ pump(struct worker *w)
 		lose(w, strerror(errno));
 	} else if (w->queue.count > 0) {
 		event_del(w->readable);
-		event_add(w->writable, &limit);
+		/* Its patience is not for others to renew. */
+		if (!event_pending(w->writable, EV_WRITE, NULL))
+			event_add(w->writable, &limit);
 	} else if (w->next < w->calls) {
 		/* Not before the other sockets had their turn. */
 		event_del(w->readable);
@@ -289,208 +283,6 @@ pump(struct worker *w)
 		event_add(w->readable, NULL);
 	}
 }
-
-/* --- the table --- */
-
-static struct igd_entry
-entry_of(const struct lease_record *r, monotime now)
-{
-	uint32_t left = lease_remaining(r, now);
-	struct igd_entry entry = {
-	    .remote = r->remote,
-	    .external_port = r->external_port,
-	    .transport = r->transport,
-	    .internal = r->internal,
-	    .enabled = !r->disabled,
-	    .lease = left > 0 ? left : 1, /* 0 would be told as "for ever" */
-	};
-
-	put_text(entry.description, sizeof(entry.description), r->description);
-	return entry;
-}
-
-static bool
-is_own(const struct link_call *call, const struct lease_record *record)
-{
-	return address_equal(&call->client, &record->internal.address);
-}
-
-static bool
-may_see(const struct worker *w, const struct link_call *call, const struct lease_record *record)
-{
-	return w->upnp->options.config->upnp.read_others_mappings || is_own(call, record);
-}
-
-static void
-put_entry(struct worker *w, const struct link_call *call, const struct lease *lease, monotime now)
-{
-	struct link_message m = {.type = LINK_ANSWER, .answer.ticket = call->ticket};
-
-	if (may_see(w, call, &lease->record))
-		m.answer.entry = entry_of(&lease->record, now);
-	else
-		m.answer.error = IGD_NOT_AUTHORIZED;
-	put(w, &m);
-}
-
-/* Makes room for one more; false: out of memory. */
-static bool
-grow(struct index *index)
-{
-	size_t room = index->room ? 2 * index->room : 64;
-	uint64_t *id;
-
-	if (index->count < index->room)
-		return true;
-	id = reallocarray(index->id, room, sizeof(*id));
-	if (!id)
-		return false;
-	index->id = id;
-	index->room = room;
-	return true;
-}
-
-/* Walks on from where the last caller left off, if the table is still the same. */
-static enum igd_error
-find_index(struct upnp *u, size_t wanted, const struct lease **out)
-{
-	const struct lease_table *table = engine_leases(u->options.engine);
-	uint64_t changes = engine_table_changes(u->options.engine);
-	struct index *index = &u->index;
-	const struct lease *lease;
-
-	if (index->of != changes)
-		index->count = 0;
-	index->of = changes;
-	while (index->count <= wanted) {
-		lease = lease_table_after_id(table, index->count ? index->id[index->count - 1] : 0);
-		if (!lease)
-			return IGD_INDEX_INVALID;
-		if (!grow(index))
-			return IGD_OUT_OF_MEMORY;
-		index->id[index->count++] = lease->record.id;
-		u->steps++;
-	}
-	*out = lease_table_by_id(table, index->id[wanted]);
-	return *out ? IGD_OK : IGD_INDEX_INVALID;
-}
-
-static void
-get_generic(struct worker *w, const struct link_call *call, monotime now)
-{
-	const struct lease *lease;
-	enum igd_error error = find_index(w->upnp, call->call.index, &lease);
-
-	if (error != IGD_OK)
-		put_error(w, call, error);
-	else
-		put_entry(w, call, lease, now);
-}
-
-static void
-get_specific(struct worker *w, const struct link_call *call, monotime now)
-{
-	const struct igd_entry *name = &call->call.entry;
-	const struct lease *lease =
-	    lease_table_by_remote(engine_leases(w->upnp->options.engine), name->transport,
-				  name->external_port, &name->remote);
-
-	if (lease)
-		put_entry(w, call, lease, now);
-	else
-		put_error(w, call, IGD_NO_SUCH_ENTRY);
-}
-
-static bool
-is_in_range(const struct igd_call *call, const struct lease_record *record)
-{
-	return record->transport == call->entry.transport &&
-	       record->external_port >= call->ports.first &&
-	       record->external_port <= call->ports.last;
-}
-
-/* A cursor: how many were found so far, and the id of the last lease looked at. */
-enum { CURSOR_ID_BITS = 48 };
-
-static void
-get_list(struct worker *w, const struct link_call *call, monotime now)
-{
-	uint64_t id = call->cursor & (((uint64_t)1 << CURSOR_ID_BITS) - 1);
-	uint64_t found = call->cursor >> CURSOR_ID_BITS;
-	uint64_t most = call->call.limit ? call->call.limit : UINT16_MAX;
-	struct link_message m = {.type = LINK_ENTRIES, .entries.ticket = call->ticket};
-	struct link_entries *page = &m.entries;
-	const struct lease *lease = NULL;
-
-	for (unsigned i = 0; i < PAGE_STEPS && page->count < LINK_PAGE && found < most; i++) {
-		lease = lease_table_after_id(engine_leases(w->upnp->options.engine), id);
-		if (!lease)
-			break;
-		w->upnp->steps++;
-		id = lease->record.id;
-		if (!is_in_range(&call->call, &lease->record) ||
-		    !(is_own(call, &lease->record) ||
-		      (call->call.manage && may_see(w, call, &lease->record))))
-			continue;
-		page->entry[page->count++] = entry_of(&lease->record, now);
-		found++;
-	}
-	if (lease && found < most)
-		page->cursor = found << CURSOR_ID_BITS | id;
-	if (page->cursor == 0 && found == 0)
-		put_error(w, call, IGD_MAPPING_NOT_FOUND);
-	else
-		put(w, &m);
-}
-
-static void
-get_counter(struct worker *w, const struct link_call *call, monotime now)
-{
-	const struct upnp_options *o = &w->upnp->options;
-	struct link_message m = {.type = LINK_ANSWER, .answer.ticket = call->ticket};
-	struct network_counters counters;
-
-	(void)now;
-	if (o->counters(o->arg, &counters)) {
-		m.answer.bytes_sent = counters.bytes_sent;
-		m.answer.bytes_received = counters.bytes_received;
-		m.answer.packets_sent = counters.packets_sent;
-		m.answer.packets_received = counters.packets_received;
-	} else {
-		m.answer.error = IGD_ACTION_FAILED;
-	}
-	put(w, &m);
-}
-
-static void
-judge_control(struct worker *w, const struct link_call *call, monotime now)
-{
-	struct link_setup names;
-
-	(void)now;
-	put_udns(&names, w->upnp->options.uuid, w->number);
-	put_error(w, call,
-		  igd_judge_control(&call->call, w->upnp->state.connected,
-				    names.udn[IGD_WAN_CONNECTION]));
-}
-
-typedef void read_fn(struct worker *, const struct link_call *, monotime now);
-
-/* What changes nothing, after what the batch changed. */
-static read_fn *const readers[IGD_ACTIONS] = {
-    [IGD_SetDefaultConnectionService] = judge_control,
-    [IGD_GetTotalBytesSent] = get_counter,
-    [IGD_GetTotalBytesReceived] = get_counter,
-    [IGD_GetTotalPacketsSent] = get_counter,
-    [IGD_GetTotalPacketsReceived] = get_counter,
-    [IGD_SetConnectionType] = judge_control,
-    [IGD_RequestConnection] = judge_control,
-    [IGD_RequestTermination] = judge_control,
-    [IGD_ForceTermination] = judge_control,
-    [IGD_GetGenericPortMappingEntry] = get_generic,
-    [IGD_GetSpecificPortMappingEntry] = get_specific,
-    [IGD_GetListOfPortMappings] = get_list,
-};
 
 /* --- changes --- */
 
@@ -522,7 +314,7 @@ deletable(const struct call *call, const struct lease *lease)
 {
 	const origin_set may = ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP);
 
-	while (lease && (!is_in_range(&call->said.call, &lease->record) ||
+	while (lease && (!upnp_in_range(&call->said.call, &lease->record) ||
 			 !(may & ORIGIN_BIT(lease->record.origin))))
 		lease = lease_next_of_client(lease);
 	return lease;
@@ -564,12 +356,6 @@ end_range(const struct worker *w, const struct call *call)
 	return lease ? IGD_ACTION_FAILED : IGD_OK;
 }
 
-static bool
-is_change(enum igd_action action)
-{
-	return action == IGD_DeletePortMappingRange || !readers[action];
-}
-
 /* IGD_OK: the engine has it, and answers when it is flushed. */
 static enum igd_error
 submit(struct worker *w, unsigned slot, monotime now)
@@ -593,7 +379,7 @@ static bool
 is_authorized(const struct worker *w, const struct link_call *call)
 {
 	if (!address_is_ipv4(&call->client))
-		return !is_change(call->call.action);
+		return upnp_reads(call->call.action);
 	return interface_has_host(&w->interface, &call->client);
 }
 
@@ -602,7 +388,7 @@ judge(struct worker *w, unsigned slot, monotime now)
 {
 	const struct link_call *call = &w->call[slot].said;
 
-	if (!is_change(call->call.action))
+	if (upnp_reads(call->call.action))
 		return is_authorized(w, call) ? IGD_OK : IGD_NOT_AUTHORIZED;
 	if (!is_authorized(w, call))
 		return igd_from_result(&call->call, MAP_NOT_AUTHORIZED);
@@ -630,7 +416,7 @@ carry_out_changes(struct worker *w, monotime now)
 		if (error != IGD_OK)
 			answer(w, &w->call[i], error);
 		else
-			asked |= is_change(w->call[i].said.call.action);
+			asked |= !upnp_reads(w->call[i].said.call.action);
 	}
 	if (asked)
 		engine_flush(w->upnp->options.engine, now);
@@ -649,14 +435,20 @@ has_room(const struct queue *q)
 static void
 answer_readers(struct worker *w, monotime now)
 {
-	w->upnp->steps = 0;
-	for (; w->next < w->calls; w->next++) {
-		const struct call *call = &w->call[w->next];
+	struct upnp_reader *reader = &w->upnp->reader;
+	struct link_message message;
 
-		if (w->upnp->steps >= TURN_STEPS || !has_room(&w->queue))
+	for (reader->work = 0; w->next < w->calls; w->next++) {
+		const struct call *call = &w->call[w->next];
+		const struct upnp_question question = {&call->said, w->udn[IGD_WAN_CONNECTION],
+						       now};
+
+		if (call->answered)
+			continue;
+		if (reader->work >= TURN_WORK || !has_room(&w->queue))
 			return;
-		if (!call->answered)
-			readers[call->said.call.action](w, &call->said, now);
+		upnp_read(reader, &question, &message);
+		put(w, &message);
 	}
 }
 
@@ -859,12 +651,19 @@ upnp_new(const struct upnp_options *options)
 	if (options->patience == 0)
 		u->options.patience = PATIENCE;
 	u->lans = lans;
+	u->reader = (struct upnp_reader){
+	    .engine = options->engine,
+	    .others = options->config->upnp.read_others_mappings,
+	    .counters = options->counters,
+	    .arg = options->arg,
+	};
 	for (size_t i = 0; i < lans; i++) {
 		struct worker *w = &u->worker[i];
 
 		w->upnp = u;
 		w->number = i;
 		w->fd = -1;
+		name_devices(w);
 	}
 	for (size_t i = 0; i < lans; i++) {
 		u->worker[i].again = evtimer_new(options->base, on_turn, &u->worker[i]);
@@ -886,6 +685,6 @@ upnp_free(struct upnp *u)
 		if (u->worker[i].again)
 			event_free(u->worker[i].again);
 	}
-	free(u->index.id);
+	upnp_reader_close(&u->reader);
 	free(u);
 }
