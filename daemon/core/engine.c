@@ -177,9 +177,12 @@ drop_objected(struct engine *e, struct chunk *chunk, monotime now)
 
 	for (size_t i = 0; i < chunk->count; i++)
 		if (chunk->outcome[i].error) {
-			log_error("lease", "refused-by-kernel", "id=%" PRIu64 " external=%u errno=%d",
-				  chunk->lease[i]->record.id, chunk->lease[i]->record.external_port,
-				  chunk->outcome[i].error);
+			const struct lease_record *r = &chunk->lease[i]->record;
+
+			if (log_limited(&e->limit, LOG_LEVEL_ERROR, now))
+				log_line(LOG_LEVEL_ERROR, "lease", "refused-by-kernel",
+					 "id=%" PRIu64 " external=%u errno=%d", r->id, r->external_port,
+					 chunk->outcome[i].error);
 			transaction_refuse(e->transaction, chunk->lease[i], now);
 			any = true;
 		}
@@ -204,7 +207,8 @@ rebuild(struct engine *e, monotime now, struct fault *fault)
 		error = skeleton ? firewall_create(e->options.firewall, &e->network, fault)
 				 : firewall_commit(e->options.firewall, fault);
 		e->counters.kernel_transactions++;
-		if (error && drop_objected(e, &chunk, now))
+		/* -ESTALE: the table went again; it was none of these leases. */
+		if (error && error != -ESTALE && drop_objected(e, &chunk, now))
 			id = begin; /* the same leases once more, without the refused */
 		else if (error)
 			return error;

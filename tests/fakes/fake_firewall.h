@@ -22,6 +22,8 @@ void fake_firewall_refuse_additions(struct firewall *, unsigned count, int error
 void fake_firewall_fail_commits(struct firewall *, unsigned count, int error);
 /* Somebody takes the table away: firewall_watch() will say so, and until then every commit is -ESTALE. */
 void fake_firewall_lose(struct firewall *);
+/* The same once so many transactions have succeeded. */
+void fake_firewall_lose_after(struct firewall *, unsigned transactions);
 /* One element vanishes although the table stays. */
 void fake_firewall_drop(struct firewall *, enum transport, uint16_t external_port);
 /* n more connections come in through the mapping. */

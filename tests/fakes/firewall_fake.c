@@ -31,7 +31,7 @@ struct firewall {
 	bool table;
 	bool lost_untold;
 	monotime now;
-	unsigned refuse, fail, commits;
+	unsigned refuse, fail, commits, lose_after;
 	int refuse_error, fail_error;
 };
 
@@ -174,6 +174,13 @@ apply_all(struct firewall *f, struct fault *fault)
 	return worst ? fault_set(fault, worst, "the fake kernel refused") : 0;
 }
 
+static void
+maybe_lose(struct firewall *f)
+{
+	if (f->lose_after > 0 && --f->lose_after == 0)
+		fake_firewall_lose(f);
+}
+
 int
 firewall_create(struct firewall *f, const struct firewall_network *network, struct fault *fault)
 {
@@ -191,6 +198,7 @@ firewall_create(struct firewall *f, const struct firewall_network *network, stru
 		f->table = true;
 		f->lost_untold = false;
 		f->network = *network;
+		maybe_lose(f);
 	}
 	return error;
 }
@@ -232,9 +240,16 @@ firewall_commit(struct firewall *f, struct fault *fault)
 		error = f->fail_error;
 	} else if (!f->table) {
 		error = ESTALE;
+		/* As the kernel does, of each change. */
+		for (size_t i = 0; i < f->count; i++)
+			f->staged[i].outcome->error = ENOENT;
 	}
-	if (!error)
-		return apply_all(f, fault);
+	if (!error) {
+		error = apply_all(f, fault);
+		if (!error)
+			maybe_lose(f);
+		return error;
+	}
 	f->count = 0;
 	return fault_set(fault, error, "the fake kernel failed");
 }
@@ -291,6 +306,12 @@ fake_firewall_lose(struct firewall *f)
 	empty(f);
 	f->table = false;
 	f->lost_untold = true;
+}
+
+void
+fake_firewall_lose_after(struct firewall *f, unsigned transactions)
+{
+	f->lose_after = transactions;
 }
 
 void

@@ -232,6 +232,30 @@ a_lost_table_comes_back_with_every_lease(void **state)
 	check_agreement();
 }
 
+/* The kernel then objects to each mapping, but to none in particular. */
+static void
+a_table_lost_while_it_is_made_costs_no_lease(void **state)
+{
+	enum { LEASES = 2 * FIREWALL_CHUNK + 7 };
+
+	(void)state;
+	for (uint16_t i = 0; i < LEASES; i++)
+		submit(natpmp_map(wish(2, UDP, (uint16_t)(4000 + i), 0, 3600)));
+	flush();
+	for (unsigned pieces = 1; pieces <= 2; pieces++) {
+		fake_firewall_lose(bed.firewall);
+		fake_firewall_lose_after(bed.firewall, pieces);
+		engine_check_table(bed.engine, bed.now);
+		assert_false(engine_table_intact(bed.engine));
+		assert_int_equal(lease_table_count(engine_leases(bed.engine)), LEASES);
+		wait_ms(MONOTIME_SECOND);
+		run();
+		assert_true(engine_table_intact(bed.engine));
+		assert_int_equal(fake_firewall_count(bed.firewall), LEASES);
+		check_agreement();
+	}
+}
+
 static void
 a_request_meets_the_loss_before_the_watch_does(void **state)
 {
@@ -693,6 +717,7 @@ main(void)
 	    TEST(an_element_that_vanished_makes_the_table_anew),
 	    TEST(vanished_and_refused_in_one_batch),
 	    TEST(a_lost_table_comes_back_with_every_lease),
+	    TEST(a_table_lost_while_it_is_made_costs_no_lease),
 	    TEST(a_request_meets_the_loss_before_the_watch_does),
 	    TEST(restoring_is_bounded),
 	    TEST(waiting_for_the_kernel_is_no_busy_loop),
