@@ -107,6 +107,8 @@ $(BUILD)/tests/scenario/run_%: $(BUILD)/tests/scenario/run_%.o $(call libs,front
 	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
 $(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,frontends core base backend protocols)
 	$(call link,$(LIBS_DAEMON) -lcmocka)
+$(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(call libs,base)
+	$(call link,-lcap-ng)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	$(call link,-lmnl -lnftnl)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(call libs,protocols)
@@ -149,7 +151,7 @@ lint: $(PROGRAMS) ## layers, manual pages, shipped configurations, scripts
 	$(Q)tests/lint.sh $(BUILD)
 
 .PHONY: check-system
-check-system: all ## the daemon and real clients in network namespaces (root)
+check-system: all $(BUILD)/tests/system/probe_worker ## the daemon and real clients in network namespaces (root)
 	@$(MAKE) -j$(JOBS) all SAN=address,undefined BUILD=$(BUILD)-address-undefined
 	$(Q)tests/system/run $(BUILD) $(PYTHON)
 

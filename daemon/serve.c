@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,7 +19,9 @@
 #include "core/engine.h"
 #include "frontends/control.h"
 #include "frontends/gateway.h"
+#include "frontends/identity.h"
 #include "frontends/spawner.h"
+#include "frontends/upnp.h"
 #include "../backend/firewall.h"
 #include "../backend/listeners.h"
 #include "../backend/network.h"
@@ -37,6 +40,8 @@ struct daemon {
 	struct gateway *gateway;
 	struct control *control;
 	struct spawner *spawner;
+	struct identity identity;
+	struct upnp *upnp; /* NULL: upnp = no */
 	struct event *stop[STOP_SIGNALS];
 	monotime started;
 };
@@ -152,8 +157,106 @@ open_loop(struct daemon *d)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* What the front ends ask of and tell each other */
+
 static void
-open_frontends(struct daemon *d, gid_t group)
+on_network_changed(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (!d->upnp)
+		return;
+	for (size_t i = 0; i < d->config->lans; i++)
+		upnp_set_lan(d->upnp, i, network_interface(d->network, TOPOLOGY_FIRST_LAN + i));
+	upnp_set_wan(d->upnp, network_interface(d->network, TOPOLOGY_WAN)->up,
+		     network_bit_rate(d->network, TOPOLOGY_WAN));
+}
+
+static void
+on_leases_changed(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->upnp)
+		upnp_changed(d->upnp);
+}
+
+static void
+on_upnp_batch(void *arg)
+{
+	struct daemon *d = arg;
+
+	gateway_changed(d->gateway);
+}
+
+static void
+spawn(void *arg, size_t lan)
+{
+	struct daemon *d = arg;
+
+	spawner_request(d->spawner, lan);
+}
+
+static void
+on_spawned(void *arg, size_t lan, int fd)
+{
+	struct daemon *d = arg;
+
+	upnp_spawned(d->upnp, lan, fd);
+}
+
+static uint32_t
+next_boot_id(void *arg)
+{
+	struct daemon *d = arg;
+
+	return identity_next_boot_id(&d->identity, time(NULL));
+}
+
+static bool
+wan_counters(void *arg, struct network_counters *out)
+{
+	const struct daemon *d = arg;
+	struct fault fault;
+
+	return network_counters(d->network, TOPOLOGY_WAN, out, &fault) == 0;
+}
+
+/* What it is told comes with the gateway. */
+static void
+open_upnp(struct daemon *d)
+{
+	const struct spawner_options spawner = {
+	    .base = d->base,
+	    .fd = CORE_LINK,
+	    .lans = d->config->lans,
+	    .spawned = on_spawned,
+	    .gone = on_parent_gone,
+	    .arg = d,
+	};
+	const struct upnp_options upnp = {
+	    .base = d->base,
+	    .engine = d->engine,
+	    .config = d->config,
+	    .uuid = d->identity.uuid,
+	    .spawn = spawn,
+	    .next_boot_id = next_boot_id,
+	    .counters = wan_counters,
+	    .changed = on_upnp_batch,
+	    .arg = d,
+	};
+
+	d->spawner = spawner_new(&spawner);
+	if (d->config->upnp.on) {
+		identity_open(&d->identity, d->config->state_directory, d->config->upnp.uuid);
+		d->upnp = upnp_new(&upnp);
+	}
+	if (!d->spawner || (d->config->upnp.on && !d->upnp))
+		fatal("out of memory");
+}
+
+static void
+open_gateway(struct daemon *d)
 {
 	const struct gateway_options gateway = {
 	    .base = d->base,
@@ -161,8 +264,21 @@ open_frontends(struct daemon *d, gid_t group)
 	    .config = d->config,
 	    .network = d->network,
 	    .firewall = d->firewall,
+	    .network_changed = on_network_changed,
+	    .leases_changed = on_leases_changed,
+	    .arg = d,
 	};
-	struct control_options options = {
+	char why[256];
+
+	d->gateway = gateway_new(&gateway, why, sizeof(why));
+	if (!d->gateway)
+		fatal("%s", why);
+}
+
+static void
+open_control(struct daemon *d, gid_t group)
+{
+	const struct control_options control = {
 	    .base = d->base,
 	    .engine = d->engine,
 	    .config = d->config,
@@ -172,23 +288,11 @@ open_frontends(struct daemon *d, gid_t group)
 	    .now = clock_now,
 	    .changed = gateway_changed,
 	    .interface = gateway_interface,
+	    .arg = d->gateway,
 	};
-	const struct spawner_options spawner = {
-	    .base = d->base,
-	    .fd = CORE_LINK,
-	    .lans = d->config->lans,
-	    .gone = on_parent_gone,
-	    .arg = d,
-	};
-	char why[256];
 
-	d->gateway = gateway_new(&gateway, why, sizeof(why));
-	if (!d->gateway)
-		fatal("%s", why);
-	options.arg = d->gateway;
-	d->control = control_new(&options);
-	d->spawner = spawner_new(&spawner);
-	if (!d->control || !d->spawner)
+	d->control = control_new(&control);
+	if (!d->control)
 		fatal("out of memory");
 }
 
@@ -202,9 +306,13 @@ start(struct daemon *d)
 	open_loop(d);
 	open_backend(d);
 	new_engine(d);
-	open_frontends(d, group);
+	open_upnp(d);
+	open_gateway(d);
+	open_control(d, group);
 	log_info("daemon", "ready", "version=%s pid=%d", PORTLEASE_VERSION, (int)getpid());
 	spawner_ready(d->spawner);
+	if (d->upnp)
+		upnp_start(d->upnp);
 }
 
 static void
@@ -214,14 +322,17 @@ stop(struct daemon *d)
 
 	if (firewall_destroy(d->firewall, &fault) < 0)
 		log_error("firewall", "table not removed", "error=\"%s\"", fault.text);
-	spawner_free(d->spawner);
 	control_free(d->control);
+	upnp_free(d->upnp);
+	spawner_free(d->spawner);
 	gateway_free(d->gateway);
 	engine_free(d->engine);
 	policy_free(d->policy);
 	listeners_close(d->listeners);
 	firewall_close(d->firewall);
 	network_close(d->network);
+	if (d->config->upnp.on)
+		identity_close(&d->identity);
 	for (int i = 0; i < STOP_SIGNALS; i++)
 		event_free(d->stop[i]);
 	event_base_free(d->base);

@@ -20,7 +20,7 @@ LAYERS = {
     "backend": (NOUNS, ["libmnl/", "libnftnl/", "sqlite3.h"]),
     "daemon/base": (NOUNS, ["confuse.h", "cap-ng.h"]),
     "daemon/core": (NOUNS + ["daemon/base/", "backend/"], ["bsd/"]),
-    "daemon/frontends": (["daemon/base/", "daemon/core/", "protocols/"], ["event2/", "bsd/"]),
+    "daemon/frontends": (["daemon/base/", "daemon/core/", "backend/network.h", "protocols/"], ["event2/", "bsd/"]),
     "daemon/ctl": (["daemon/base/", "protocols/"], ["jansson.h"]),
     "daemon/worker": (["daemon/base/", "protocols/"], ["event2/", "microhttpd.h"]),
     "daemon/parent": (["daemon/base/"], []),

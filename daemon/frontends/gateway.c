@@ -35,6 +35,7 @@ gateway_changed(void *arg)
 		evtimer_del(g->timer);
 	else
 		evtimer_add(g->timer, &after);
+	g->options.leases_changed(g->options.arg);
 }
 
 static void
@@ -130,6 +131,7 @@ on_network(evutil_socket_t fd, short events, void *arg)
 		error = apply_topology(g, &fault);
 		if (error < 0)
 			log_error("firewall", "network not set", "error=\"%s\"", fault.text);
+		g->options.network_changed(g->options.arg);
 		gateway_changed(g);
 	}
 	if (changed < 0 || error < 0)
@@ -185,6 +187,7 @@ start(struct gateway *g, char *why, size_t why_size)
 		snprintf(why, why_size, "%s", fault.text);
 		return false;
 	}
+	g->options.network_changed(g->options.arg);
 	gateway_changed(g);
 	return true;
 }

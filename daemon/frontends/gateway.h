@@ -17,6 +17,10 @@ struct gateway_options {
 	const struct config *config;
 	struct network *network; /* of the interfaces topology_read() expects */
 	struct firewall *firewall;
+	/* Each also before gateway_new() returns. */
+	void (*network_changed)(void *arg); /* an interface, or the external address */
+	void (*leases_changed)(void *arg);  /* or may have */
+	void *arg;
 };
 
 /* Opens the LAN sockets and makes the kernel's table.  NULL: *why says what failed; the kernel has

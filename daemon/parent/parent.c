@@ -257,10 +257,12 @@ static void
 on_stop(struct parent *p, int number)
 {
 	p->stopping = true;
-	if (p->core > 0)
+	if (p->core > 0) {
 		kill(p->core, number);
-	else
+	} else {
 		p->done = true;
+		p->status = 0;
+	}
 }
 
 static void

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The processes: who makes whom, what each may do, what happens when one of them ends."""
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+
+import pytest
+
+from clients import natpmp_address, natpmp_map
+from lab import BUILD, is_running, wait_for
+from test_process import CAP_NET_ADMIN, proc_status
+
+KILL, SETGID, SETUID, SETPCAP, NET_ADMIN = 5, 6, 7, 8, 12
+PARENT_CAPS = sum(1 << cap for cap in (KILL, SETGID, SETUID, SETPCAP, NET_ADMIN))
+WORKER = "portleased-upnp"
+WORKER_UID = 54322
+
+
+def program_folder(lab, worker=None):
+    """portleased and portlease in a folder of their own, with that program as the worker's."""
+    folder = os.path.join(lab.folder, "bin")
+    os.mkdir(folder, 0o755)
+    for name in ("portleased", "portlease"):
+        shutil.copy(os.path.join(BUILD, name), folder)
+    if worker:
+        shutil.copy(worker, os.path.join(folder, WORKER))
+    return folder
+
+
+def worker_of(daemon, interface="br-lan"):
+    return wait_for(lambda: daemon.children(f"{WORKER} {interface}"), 5, f"a worker of {interface}; {daemon.log()}")[0]
+
+
+def set_worker_user(daemon, user):
+    with open(daemon.config, encoding="utf-8") as file:
+        text = file.read()
+    with open(daemon.config, "w", encoding="utf-8") as file:
+        file.write(text.replace("worker-user = 54322", f"worker-user = {user}"))
+
+
+def caps(pid, *names):
+    status = proc_status(pid)
+    return [int(status[name], 16) for name in names]
+
+
+def test_each_process_has_what_it_needs(lab):
+    daemon = lab.daemon(build=BUILD)
+    worker = worker_of(daemon)
+    assert caps(daemon.parent, "CapPrm", "CapEff", "CapBnd") == [PARENT_CAPS] * 3
+    assert caps(daemon.pid, "CapPrm", "CapEff") == [CAP_NET_ADMIN] * 2
+    assert caps(daemon.pid, "CapInh", "CapBnd", "CapAmb") == [0] * 3
+    assert caps(worker, "CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb") == [0] * 5
+    for pid, uid in ((daemon.parent, 0), (daemon.pid, 65534), (worker, WORKER_UID)):
+        status = proc_status(pid)
+        assert status["Uid"] == status["Gid"] == "\t".join([str(uid)] * 4)
+        assert status["NoNewPrivs"] == "1"
+        assert status["Name"] in ("portleased", WORKER)
+    assert proc_status(worker)["Groups"].strip() == ""
+    with open(f"/proc/{worker}/environ", "rb") as file:
+        assert file.read() == b""
+    with open(f"/proc/{worker}/limits", encoding="ascii") as file:
+        limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
+    assert limits["Max processes"] == limits["Max core file size"] == ["0", "0"]
+    assert limits["Max open files"] == ["2024"] * 2
+    assert limits["Max data size"] == [str(128 << 20)] * 2
+
+
+def test_a_worker_can_do_nothing(lab):
+    """Told by a program in its place, which tries."""
+    daemon = lab.daemon(build=program_folder(lab, os.path.join(BUILD, "tests/system/probe_worker")), start=False)
+    set_worker_user(daemon, 54321)  # of no other test's worker, which it could signal where Landlock is old
+    daemon.start()
+    daemon.logged(r"probe: end on br-lan")
+    said = dict(re.findall(r"^probe: (\S+) (\S+)$", daemon.log(), re.M))
+    if "no landlock" not in daemon.log():
+        files = [said[name] for name in ("open-a-file", "list-a-folder", "make-a-file", "make-a-folder", "start-a-program")]
+        assert set(files) == {"EACCES"}, said
+    assert said["udp-socket"] == "DONE"
+    assert {said[name] for name in ("become-root", "become-another", "become-another-group", "signal-parent-and-core",
+                                    "trace-the-parent", "make-a-raw-socket")} == {"EPERM"}, said
+    assert daemon.parent < daemon.pid < worker_of(daemon)
+    assert said["make-a-process"] == "EAGAIN" and said["take-much-memory"] == "ENOMEM"
+    assert said["descriptors"] == "EBADF" and said["environment"] == "ENOENT"
+    assert natpmp_address(lab.lan1).result == 0
+
+
+def test_one_worker_a_lan(lab):
+    lab.gw.ip("link add br-guest type bridge", "address add 192.168.2.1/24 dev br-guest", "link set br-guest up")
+    daemon = lab.daemon(build=BUILD, lan=("br-lan", "br-guest"))
+    assert worker_of(daemon, "br-lan") != worker_of(daemon, "br-guest")
+    assert len(daemon.children(WORKER)) == 2
+
+
+def test_without_upnp_there_is_no_worker(lab):
+    daemon = lab.daemon(extra="upnp = no", build=BUILD)
+    assert natpmp_map(lab.lan1, "tcp", 8000).result == 0
+    assert daemon.children(WORKER) == [] and len(daemon.children("portleased --core")) == 1
+    assert "upnp" not in daemon.log()
+
+
+@pytest.mark.parametrize("user, reason", [("no-such-user", "there is no such user"), ("0", "must not be root"),
+                                          ("65534", "another than user"), ("54322", "not installed")])
+def test_without_what_a_worker_needs_all_else_works(lab, user, reason):
+    """One line in the log; user is nobody, whose number is 65534."""
+    daemon = lab.daemon(build=program_folder(lab), start=False)
+    set_worker_user(daemon, user)
+    daemon.start()
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    assert len(daemon.leases()) == 1
+    assert daemon.children(WORKER) == []
+    assert len(re.findall("upnp:", daemon.log())) == 1
+    assert re.search(rf"<4>upnp: off .*reason=.*{reason}", daemon.log())
+
+
+def test_a_worker_that_dies_is_made_anew_at_once(lab):
+    daemon = lab.daemon()
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    for _ in range(4):
+        first = worker_of(daemon)
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: first not in daemon.children(WORKER) and daemon.children(WORKER), 1, "another worker")
+    assert len(daemon.leases()) == 1 and natpmp_address(lab.lan1).result == 0
+    os.kill(worker_of(daemon), signal.SIGKILL)
+    daemon.logged("worker rests .*seconds=1")
+    wait_for(lambda: daemon.children(WORKER), 3, "another worker after the rest")
+
+
+def another_core(daemon, core):
+    return wait_for(lambda: daemon.children("portleased --core") not in ([], [core]), 5, "another core")
+
+
+def test_the_core_crashes(lab):
+    daemon = lab.daemon()
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    core, worker = daemon.pid, worker_of(daemon)
+    os.kill(core, signal.SIGKILL)
+    wait_for(lambda: not is_running(worker), 5, "its worker ends")
+    another_core(daemon, core)
+    daemon.logged(r"<3>parent: core ended signal=9 .*restart-in-seconds=0")
+    wait_for(daemon.answers, 10)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    assert lab.external_ports("tcp") == {4000: ("192.168.1.11", 8000)}
+    assert worker_of(daemon) != worker
+
+
+def test_the_core_crashes_again_and_again(lab):
+    daemon = lab.daemon(build=BUILD)
+    for crashes in range(1, 6):
+        assert "restart-in-seconds=1" not in daemon.log()
+        core = wait_for(lambda: daemon.children("portleased --core"))[0]
+        os.kill(core, signal.SIGKILL)
+        wait_for(lambda: daemon.log().count("core ended signal=9") == crashes)
+    assert "restart-in-seconds=1" in daemon.log() and daemon.children("portleased --core") == []
+    another_core(daemon, core)
+    wait_for(daemon.answers, 10)
+    os.kill(daemon.pid, signal.SIGKILL)
+    daemon.logged("restart-in-seconds=2")
+    assert daemon.stop() == 0
+
+
+def test_a_restarted_core_has_the_configuration_that_was_read(lab):
+    daemon = lab.daemon()
+    with open(daemon.config, "w", encoding="utf-8") as file:
+        file.write("nonsense\n")
+    core = daemon.pid
+    os.kill(core, signal.SIGKILL)
+    another_core(daemon, core)
+    wait_for(daemon.answers, 10)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("whom", ["parent", "pid"])
+def test_the_end(lab, whom, number):
+    """Of either of them by a signal: all processes end, the table is removed."""
+    daemon = lab.daemon()
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    pids = [daemon.parent, daemon.pid, worker_of(daemon)]
+    os.kill(getattr(daemon, whom), number)
+    assert daemon.process.wait(5) == 0
+    assert lab.external_ports("tcp") == {}
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_the_parent_is_killed(lab):
+    """As if it had been told to stop."""
+    daemon = lab.daemon()
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    core, worker = daemon.pid, worker_of(daemon)
+    daemon.process.kill()
+    wait_for(lambda: not is_running(core) and not is_running(worker), 5, "core and worker end")
+    assert lab.external_ports("tcp") == {}
+    daemon.process.wait()
+    daemon.start()
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+
+
+def test_a_core_that_never_served_is_not_tried_again(lab):
+    daemon = lab.daemon(start=False)
+    taken = lab.gw.bound(socket.SOCK_DGRAM, 5351)
+    daemon.start(ready=False)
+    assert daemon.process.wait(10) == 1
+    assert re.search("core ended .*status=1", daemon.log())
+    taken.close()
+
+
+def test_the_core_is_not_started_by_hand(lab):
+    done = lab.gw.run(BUILD + "/portleased", "--core", check=False)
+    assert done.returncode == 1 and "for portleased's own use" in done.stderr
+
+
+def test_the_identity_stays(lab):
+    daemon = lab.daemon(build=BUILD)
+    worker_of(daemon)
+    state = os.path.join(lab.folder, daemon.name + ".state")
+
+    def read(name):
+        with open(os.path.join(state, name), encoding="ascii") as file:
+            return file.read().strip()
+    uuid, boot_id = wait_for(lambda: os.path.exists(state + "/bootid"), 5) and (read("uuid"), int(read("bootid")))
+    assert abs(boot_id - time.time()) < 60
+    daemon.stop()
+    daemon.start()
+    worker_of(daemon)
+    wait_for(lambda: int(read("bootid")) > boot_id, 5, "a larger BOOTID")
+    assert read("uuid") == uuid
