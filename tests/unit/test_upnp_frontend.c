@@ -986,7 +986,29 @@ readers_of_a_batch_see_what_it_changed(void **state)
 	assert_int_equal(up.heard.answer.error, IGD_NO_SUCH_ENTRY);
 }
 
-/* Workers end in the middle of nothing, and their questions with them. */
+/* Half a thousand leases each, looked at for nothing: the other sockets come in between. */
+static void
+long_searches_take_turns(void **state)
+{
+	unsigned heard = 0, first;
+
+	(void)state;
+	fill(1000);
+	for (unsigned i = 0; i < UPNP_BATCH; i++)
+		say(call(IGD_GetListOfPortMappings, 77));
+	event_base_loop(up.base, EVLOOP_NONBLOCK);
+	while (hear(0))
+		heard++;
+	first = heard;
+	assert_in_range(first, 1, 10);
+	for (unsigned i = 0; i < UPNP_BATCH; i++) {
+		event_base_loop(up.base, EVLOOP_NONBLOCK);
+		for (; hear(0); heard++)
+			assert_int_equal(up.heard.entries.count, 0);
+	}
+	assert_int_equal(heard, UPNP_BATCH);
+}
+
 static void
 many_calls_may_be_in_flight(void **state)
 {
@@ -1079,6 +1101,7 @@ a_worker_that_does_not_read_is_not_read_either(void **state)
 			assert_int_equal(up.heard.entries.count, LINK_PAGE);
 			heard++;
 		}
+	assert_int_equal(heard, said);
 	assert_int_equal(up.wanted[0], 1);
 	assert_int_equal(upnp_worker(up.upnp, 0)->calls, said);
 	assert_int_equal(error_of(call(IGD_GetSpecificPortMappingEntry, 2)), IGD_NO_SUCH_ENTRY);
@@ -1240,6 +1263,7 @@ main(void)
 	    TEST(who_speaks_over_ipv6_may_look),
 	    TEST(what_comes_together_shares_a_transaction),
 	    TEST(readers_of_a_batch_see_what_it_changed),
+	    TEST(long_searches_take_turns),
 	    TEST(many_calls_may_be_in_flight),
 	    TEST(a_worker_that_does_not_read_is_not_read_either),
 	    BARE(patience_with_it_ends),
