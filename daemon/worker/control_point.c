@@ -12,6 +12,9 @@
 #define XML	     "text/xml; charset=\"utf-8\""
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* A client that asks for many lists and reads none must not have all memory. */
+enum { LISTS_MAX = 64 << 20 };
+
 /* One call the core has been asked for. */
 struct pending {
 	struct control_point *control;
@@ -35,18 +38,17 @@ control_point_knows_only_view_1(const char *user_agent)
 	return false;
 }
 
-static void
-answer_xml(struct http_exchange *e, unsigned status, const void *body, size_t size, bool take)
-{
-	static const struct http_field fields[] = {{"Ext", ""}, {NULL, NULL}};
+static const struct http_field ext[] = {{"Ext", ""}, {NULL, NULL}};
 
+static void
+answer_xml(struct http_exchange *e, unsigned status, const void *body, size_t size)
+{
 	http_answer(e, &(struct http_answer){
 			   .status = size ? status : 500,
-			   .fields = fields,
+			   .fields = ext,
 			   .type = size ? XML : NULL,
 			   .body = body,
 			   .size = size,
-			   .take_body = take,
 		       });
 }
 
@@ -90,7 +92,7 @@ answer_error(struct http_exchange *e, enum igd_error error)
 		http_answer_status(e, igd_http_status(error));
 	else
 		answer_xml(e, igd_http_status(error), fault,
-			   igd_encode_fault(error, fault, sizeof(fault)), false);
+			   igd_encode_fault(error, fault, sizeof(fault)));
 }
 
 static void
@@ -98,12 +100,14 @@ answer_values(struct http_exchange *e, const struct igd_call *call, const struct
 {
 	char answer[IGD_ANSWER_MAX];
 
-	answer_xml(e, 200, answer, igd_encode_answer(call, values, answer, sizeof(answer)), false);
+	answer_xml(e, 200, answer, igd_encode_answer(call, values, answer, sizeof(answer)));
 }
 
 static void
 end_call(struct pending *p)
 {
+	if (p->list.bytes)
+		p->control->lists -= p->list.size;
 	free(p->list.bytes);
 	free(p);
 }
@@ -127,20 +131,24 @@ answer_from_core(struct pending *p, const struct link_answer *a)
 	answer_values(p->exchange, &p->call.call, &values);
 }
 
-/* Room for as much again as it takes; false: no memory. */
+/* Room for one entry more; false: no memory. */
 static bool
-grow_list(struct wire_writer *list)
+grow_list(struct pending *p)
 {
-	size_t size = list->size ? 2 * list->size : (size_t)16 * IGD_ANSWER_MAX;
+	struct wire_writer *list = &p->list;
+	size_t more = list->size ? list->size : (size_t)16 * IGD_ANSWER_MAX;
 	uint8_t *bytes;
 
 	if (list->size - list->at >= IGD_ANSWER_MAX)
 		return true;
-	bytes = realloc(list->bytes, size);
+	if (more > LISTS_MAX - p->control->lists)
+		return false;
+	bytes = realloc(list->bytes, list->size + more);
 	if (!bytes)
 		return false;
 	list->bytes = bytes;
-	list->size = size;
+	list->size += more;
+	p->control->lists += more;
 	return true;
 }
 
@@ -150,16 +158,23 @@ add_to_list(struct pending *p, const struct igd_entry *entry)
 	struct wire_writer *list = &p->list;
 	size_t n;
 
-	if (!list->bytes) {
-		if (!grow_list(list))
-			return false;
+	if (!grow_list(p))
+		return false;
+	if (list->at == 0)
 		list->at = igd_encode_list_start(&p->call.call, (char *)list->bytes, list->size);
-	}
-	if (!grow_list(list))
+	if (!grow_list(p))
 		return false;
 	n = igd_encode_list_entry(entry, (char *)list->bytes + list->at, list->size - list->at);
 	list->at += n;
 	return n > 0;
+}
+
+static void
+on_list_sent(void *who, uint32_t size)
+{
+	struct control_point *control = who;
+
+	control->lists -= size;
 }
 
 static void
@@ -171,13 +186,23 @@ answer_list(struct pending *p)
 		answer_error(p->exchange, IGD_MAPPING_NOT_FOUND);
 		return;
 	}
-	if (!grow_list(list)) {
+	if (!grow_list(p)) {
 		answer_error(p->exchange, IGD_OUT_OF_MEMORY);
 		return;
 	}
 	list->at += igd_encode_list_end(&p->call.call, (char *)list->bytes + list->at,
 					list->size - list->at);
-	answer_xml(p->exchange, 200, list->bytes, list->at, true);
+	http_answer(p->exchange, &(struct http_answer){
+				     .status = 200,
+				     .fields = ext,
+				     .type = XML,
+				     .body = list->bytes,
+				     .size = list->at,
+				     .take_body = true,
+				     .sent = on_list_sent,
+				     .who = p->control,
+				     .what = (uint32_t)list->size,
+				 });
 	list->bytes = NULL;
 }
 

@@ -15,6 +15,7 @@ struct control_point {
 	const struct device *device;
 	struct core_client *core;
 	struct events *events;
+	size_t lists; /* octets of lists that are made or on their way */
 };
 
 /* The handler of an http_server; who is a control_point. */

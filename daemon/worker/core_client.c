@@ -174,12 +174,12 @@ core_client_say_ready(struct core_client *c)
 	say(c, &(struct link_message){.type = LINK_READY});
 }
 
-void
+bool
 core_client_say_stats(struct core_client *c, const struct link_stats *stats)
 {
-	/* They can wait for the next second; calls cannot. */
-	if (STAILQ_EMPTY(&c->queue))
-		say(c, &(struct link_message){.type = LINK_STATS, .stats = *stats});
+	/* They can wait; calls cannot. */
+	return STAILQ_EMPTY(&c->queue) &&
+	       say(c, &(struct link_message){.type = LINK_STATS, .stats = *stats});
 }
 
 struct core_client *

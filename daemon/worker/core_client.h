@@ -30,6 +30,7 @@ typedef void core_answer_fn(void *arg, const struct link_message *);
 bool core_client_call(struct core_client *, const struct link_call *, core_answer_fn *answer,
 		      void *arg);
 void core_client_say_ready(struct core_client *);
-void core_client_say_stats(struct core_client *, const struct link_stats *);
+/* False: not now. */
+bool core_client_say_stats(struct core_client *, const struct link_stats *);
 
 #endif

@@ -43,38 +43,25 @@ device_is_ours(const struct device *device, const struct address *address)
 	return false;
 }
 
+const struct address *
+device_nearest(const struct device *device, const struct address *client)
+{
+	for (unsigned i = 0; i < device->lan.addresses; i++)
+		if (prefix_contains(&device->lan.address[i].prefix, client))
+			return &device->lan.address[i].address;
+	return NULL;
+}
+
 bool
 device_is_client(const struct device *device, const struct address *address)
 {
-	if (device_is_ours(device, address))
-		return false;
-	for (unsigned i = 0; i < device->lan.addresses; i++)
-		if (prefix_contains(&device->lan.address[i].prefix, address))
-			return true;
-	return false;
+	return !device_is_ours(device, address) && device_nearest(device, address);
 }
 
 bool
 device_is_link_local(const struct address *address)
 {
 	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
-}
-
-const struct address *
-device_nearest(const struct device *device, const struct address *client)
-{
-	const struct address *found = NULL;
-
-	for (unsigned i = 0; i < device->lan.addresses; i++) {
-		const struct address *ours = &device->lan.address[i].address;
-
-		if (prefix_contains(&device->lan.address[i].prefix, client))
-			return ours;
-		if (address_is_ipv4(ours) == address_is_ipv4(client) &&
-		    device_is_link_local(ours) == device_is_link_local(client) && !found)
-			found = ours;
-	}
-	return found;
 }
 
 void

@@ -30,7 +30,7 @@ bool device_is_client(const struct device *, const struct address *);
 
 bool device_is_link_local(const struct address *); /* of IPv6 */
 
-/* The address of ours that is nearest to a client; NULL: none of its family. */
+/* The address of ours that is in one prefix with a client; NULL: it is not on the LAN. */
 const struct address *device_nearest(const struct device *, const struct address *client);
 
 void device_identity(const struct device *, struct igd_identity *out);

@@ -17,8 +17,8 @@
 #include "../base/clock.h"
 
 enum {
-	PLACES = 128,
-	PER_CLIENT = 32,
+	PLACES = 256,
+	PER_CLIENT = 16,
 	FAILURES = 10, /* lost in a row */
 	NOTIFY_MAX = 4096,
 	ANSWER_SIZE = 64,

@@ -2,8 +2,8 @@
 /* Clauses are of RFC 9112. */
 #include "http_head.h"
 
-/* 5.1: with a blank before its colon the library does not know its own headers.  (Of a folded line it
- * makes another name: such a header is not there.) */
+/* 5.1: with a blank before its colon the library does not know its own headers.  (Of a folded line
+ * it makes another name: such a header is not there.) */
 static bool
 is_token(struct text name)
 {

@@ -113,6 +113,16 @@ address_of(const struct sockaddr_storage *from)
 	return a;
 }
 
+/* It ticks while there is something to watch. */
+static void
+arm_second(struct http_server *s)
+{
+	const struct timeval second = {1, 0};
+
+	if (!event_pending(s->second, EV_TIMEOUT, NULL))
+		event_add(s->second, &second);
+}
+
 static void
 admit(struct http_server *s, int fd, const struct sockaddr_storage *from, socklen_t length)
 {
@@ -127,6 +137,7 @@ admit(struct http_server *s, int fd, const struct sockaddr_storage *from, sockle
 		return;
 	}
 	*c = (struct connection){fd, client, clock_now() + REQUEST_TIME};
+	arm_second(s);
 	s->count[HTTP_ACCEPTED]++;
 	s->count[HTTP_OPEN]++;
 	s->accepting = c;
@@ -156,10 +167,12 @@ on_acceptable(evutil_socket_t listener, short what, void *arg)
 			continue;
 		}
 		/* Without descriptors it would be acceptable for ever: until the next second. */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
 			for (int family = 0; family < FAMILIES; family++)
 				if (s->fd[family] == listener)
 					event_del(s->acceptable[family]);
+			arm_second(s);
+		}
 		if (errno != ECONNABORTED && errno != EINTR)
 			return;
 	}
@@ -438,9 +451,11 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	for (int family = 0; family < FAMILIES; family++)
 		if (s->acceptable[family])
 			event_add(s->acceptable[family], NULL);
-	for (unsigned i = 0; s->count[HTTP_OPEN] && i < s->options.connections; i++)
+	for (unsigned i = 0; i < s->options.connections; i++)
 		if (s->place[i].fd >= 0 && s->place[i].deadline <= now)
 			shutdown(s->place[i].fd, SHUT_RDWR);
+	if (s->count[HTTP_OPEN])
+		arm_second(s);
 }
 
 static void
@@ -536,7 +551,6 @@ start_daemon(struct http_server *s)
 static bool
 start(struct http_server *s)
 {
-	const struct timeval second = {1, 0};
 	uint64_t seed = 0;
 	int epoll;
 
@@ -549,9 +563,8 @@ start(struct http_server *s)
 	epoll = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 	s->ready = event_new(s->options.base, epoll, EV_READ | EV_PERSIST, on_run, s);
 	s->run = event_new(s->options.base, -1, 0, on_run, s);
-	s->second = event_new(s->options.base, -1, EV_PERSIST, on_second, s);
-	return s->ready && s->run && s->second && event_add(s->ready, NULL) == 0 &&
-	       event_add(s->second, &second) == 0;
+	s->second = event_new(s->options.base, -1, 0, on_second, s);
+	return s->ready && s->run && s->second && event_add(s->ready, NULL) == 0;
 }
 
 struct http_server *

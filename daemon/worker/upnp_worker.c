@@ -31,12 +31,13 @@ struct worker {
 	struct control_point control;
 	struct event *retry, *second, *terminate, *interrupt;
 	struct link_stats stats; /* as told last */
-	bool failed;
+	bool stops, failed;
 };
 
 static void
 stop(struct worker *w, bool failed)
 {
+	w->stops = true;
 	w->failed |= failed;
 	event_base_loopbreak(w->base);
 }
@@ -113,7 +114,7 @@ serve(struct worker *w)
 	w->discovery = discovery_new(w->base, &w->device);
 	if (!w->http || !w->events || !w->discovery)
 		return false;
-	w->control = (struct control_point){&w->device, w->core, w->events};
+	w->control = (struct control_point){&w->device, w->core, w->events, 0};
 	w->serves = true;
 	follow_lan(w, NULL);
 	core_client_say_ready(w->core);
@@ -198,13 +199,23 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	struct link_stats stats = {0};
 
 	(void)fd, (void)what;
-	if (!w->serves)
+	count(w, &stats);
+	if (core_client_say_stats(w->core, &stats))
+		w->stats = stats;
+}
+
+/* After each turn of the loop: who idles need not be woken to count that. */
+static void
+notice(struct worker *w)
+{
+	const struct timeval second = {1, 0};
+	struct link_stats stats = {0};
+
+	if (!w->serves || event_pending(w->second, EV_TIMEOUT, NULL))
 		return;
 	count(w, &stats);
-	if (memcmp(&stats, &w->stats, sizeof(stats)) == 0)
-		return;
-	w->stats = stats;
-	core_client_say_stats(w->core, &stats);
+	if (memcmp(&stats, &w->stats, sizeof(stats)) != 0)
+		event_add(w->second, &second);
 }
 
 /* --- the process --- */
@@ -219,20 +230,17 @@ on_signal(evutil_socket_t number, short what, void *arg)
 static void
 start(struct worker *w)
 {
-	const struct timeval second = {1, 0};
-
 	w->base = event_base_new();
 	if (!w->base)
 		fatal("no event loop: %s", strerror(errno));
 	w->core = core_client_new(&(struct core_client_options){
 	    .base = w->base, .fd = LINK_FD, .told = on_told, .gone = on_gone, .who = w});
 	w->retry = event_new(w->base, -1, 0, on_retry, w);
-	w->second = event_new(w->base, -1, EV_PERSIST, on_second, w);
+	w->second = event_new(w->base, -1, 0, on_second, w);
 	w->terminate = evsignal_new(w->base, SIGTERM, on_signal, w);
 	w->interrupt = evsignal_new(w->base, SIGINT, on_signal, w);
 	if (!w->core || !w->retry || !w->second || !w->terminate || !w->interrupt ||
-	    event_add(w->second, &second) || event_add(w->terminate, NULL) ||
-	    event_add(w->interrupt, NULL))
+	    event_add(w->terminate, NULL) || event_add(w->interrupt, NULL))
 		fatal("cannot start: %s", strerror(errno));
 }
 
@@ -273,7 +281,8 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	worker.interface = argv[1];
 	start(&worker);
-	event_base_dispatch(worker.base);
+	while (!worker.stops && event_base_loop(worker.base, EVLOOP_ONCE) == 0)
+		notice(&worker);
 	finish(&worker);
 	return worker.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
