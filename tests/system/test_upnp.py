@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""UPnP from the control point to the packet: the daemon, its worker, the kernel."""
+import os
+import re
+import signal
+
+import pytest
+
+import upnp_client as upnp
+from clients import natpmp_map, pcp_map
+from lab import LAN, LAN1, LAN2, REMOTE, REMOTE2, WAN, WAN_NEW, wait_for
+from upnp_client import COMMON, IP, call, error_of, mapping, name_of, port_range, search
+from test_upnp_worker import subscriber
+
+VERSIONS = pytest.mark.parametrize("version", [1, 2])
+BOTH = pytest.mark.parametrize("transport", ["tcp", "udp"])
+
+
+@pytest.fixture
+def daemon(lab):
+    daemon = lab.daemon()
+    daemon.logged("upnp: serving")
+    return daemon
+
+
+def upnpc(host, *arguments, check=True):
+    return host.run("upnpc", *arguments, check=check).stdout
+
+
+def test_upnpc_maps_lists_and_deletes(lab, daemon):
+    lab.server(lab.lan1, "tcp", 8000)
+    assert lab.wan.refused("tcp", WAN, 4000)
+    assert f"external {WAN}:4000 TCP is redirected to internal {LAN1}:8000" in \
+        upnpc(lab.lan1, "-e", "A web server & more", "-a", LAN1, "8000", "4000", "tcp", "3600")
+    assert lab.wan.tcp(WAN, 4000, sport=5555) == f"lan1 saw {REMOTE}:5555: ping"
+    lease, = daemon.leases()
+    assert (lease["origin"], lease["description"], lease["external_port"]) == ("upnp", "A web server & more", 4000)
+    listed = upnpc(lab.lan2, "-l")
+    assert re.search(rf"0 TCP  4000->{LAN1}:8000 +'A web server &amp; more' '' 3[56]\d\d", listed), listed
+    assert f"ExternalIPAddress = {WAN}" in listed and "Status : Connected" in listed
+    assert "UPNP_DeletePortMapping() returned : 0" in upnpc(lab.lan1, "-d", "4000", "tcp")
+    assert lab.wan.refused("tcp", WAN, 4000)
+    assert daemon.leases() == []
+
+
+@VERSIONS
+@BOTH
+def test_a_mapping_does_what_it_says(lab, daemon, version, transport):
+    lab.server(lab.lan1, transport, 8000)
+    name = transport.upper()
+    call(lab.lan1, IP, version, "AddPortMapping", mapping(4000, 8000, LAN1, name))
+    assert lab.wan.talk(transport, WAN, 4000).startswith("lan1 saw")
+    # The same once more is a renewal; another internal port is a change; another client's is a conflict.
+    call(lab.lan1, IP, version, "AddPortMapping", mapping(4000, 8000, LAN1, name, lease=60))
+    shown = call(lab.lan2, IP, version, "GetSpecificPortMappingEntry", name_of(4000, name))
+    assert 55 <= int(shown["NewLeaseDuration"]) <= 60 and shown["NewInternalClient"] == LAN1
+    assert error_of(lab.lan2, IP, version, "AddPortMapping", mapping(4000, 8000, LAN2, name)) == 718
+    assert error_of(lab.lan2, IP, version, "DeletePortMapping", name_of(4000, name)) == 606
+    lab.server(lab.lan1, transport, 8001)
+    call(lab.lan1, IP, version, "AddPortMapping", mapping(4000, 8001, LAN1, name))
+    assert lab.wan.talk(transport, WAN, 4000).startswith("lan1 saw")
+    call(lab.lan1, IP, version, "DeletePortMapping", name_of(4000, name))
+    assert lab.wan.refused(transport, WAN, 4000)
+
+
+@BOTH
+def test_a_mapping_for_one_remote_host(lab, daemon, transport):
+    lab.server(lab.lan1, transport, 8000)
+    call(lab.lan1, IP, 2, "AddPortMapping", mapping(4000, 8000, LAN1, transport.upper(), remote=REMOTE2))
+    assert lab.wan.talk(transport, WAN, 4000, source=REMOTE2).startswith("lan1 saw " + REMOTE2)
+    assert lab.wan.refused(transport, WAN, 4000, source=REMOTE)
+    assert error_of(lab.lan1, IP, 2, "GetSpecificPortMappingEntry", name_of(4000, transport.upper())) == 714
+    call(lab.lan1, IP, 2, "DeletePortMapping", name_of(4000, transport.upper(), REMOTE2))
+    assert lab.wan.refused(transport, WAN, 4000, source=REMOTE2)
+
+
+def test_a_mapping_that_is_not_enabled(lab, daemon):
+    lab.server(lab.lan1, "tcp", 8000)
+    call(lab.lan1, IP, 2, "AddPortMapping", mapping(4000, 8000, LAN1, enabled=0))
+    assert call(lab.lan1, IP, 2, "GetSpecificPortMappingEntry", name_of(4000))["NewEnabled"] == "0"
+    assert lab.wan.refused("tcp", WAN, 4000)
+    assert error_of(lab.lan2, IP, 2, "AddPortMapping", mapping(4000, 8000, LAN2)) == 718
+    call(lab.lan1, IP, 2, "AddPortMapping", mapping(4000, 8000, LAN1, enabled=1))
+    assert lab.wan.tcp(WAN, 4000).startswith("lan1 saw")
+
+
+def test_any_port_and_ranges(lab, daemon):
+    lab.server(lab.lan2, "tcp", 8000)
+    call(lab.lan1, IP, 2, "AddPortMapping", mapping(4000, 8000, LAN1))
+    assert call(lab.lan1, IP, 2, "AddAnyPortMapping", mapping(4001, 8001, LAN1)) == {"NewReservedPort": "4001"}
+    other = int(call(lab.lan2, IP, 2, "AddAnyPortMapping", mapping(4000, 8000, LAN2))["NewReservedPort"])
+    assert other not in (4000, 4001)
+    assert lab.wan.tcp(WAN, other).startswith("lan2 saw")
+    text = call(lab.lan1, IP, 2, "GetListOfPortMappings", {**port_range(1, 65535), "NewNumberOfPorts": 0})["NewPortListing"]
+    assert sorted(map(int, re.findall(r"<p:NewExternalPort>(\d+)<", text))) == sorted([4000, 4001, other])
+    mine = call(lab.lan1, IP, 2, "GetListOfPortMappings", {**port_range(1, 65535, manage=0), "NewNumberOfPorts": 0})
+    assert re.findall(r"<p:NewExternalPort>(\d+)<", mine["NewPortListing"]) == ["4000", "4001"]
+    call(lab.lan1, IP, 2, "DeletePortMappingRange", port_range(1, 65535))
+    assert [lease["external_port"] for lease in daemon.leases()] == [other]
+    assert error_of(lab.lan1, IP, 2, "DeletePortMappingRange", port_range(1, 65535)) == 730
+
+
+def test_events_of_what_other_protocols_do(lab, daemon):
+    one = subscriber(lab)
+    assert one.subscribe("/2/WANIP/event").status == 200
+    wait_for(lambda: one.events)
+    assert one.events[0].variables["ExternalIPAddress"] == WAN
+
+    def told(name, value):
+        wait_for(lambda: any(e.variables.get(name) == value for e in one.events), 5, f"{name} = {value} in {one.events}")
+    natpmp_map(lab.lan2, "tcp", 8000, 4000)
+    told("PortMappingNumberOfEntries", "1")
+    pcp_map(lab.lan2, LAN2, "udp", 8001, 4001)
+    told("PortMappingNumberOfEntries", "2")
+    call(lab.lan1, IP, 1, "AddPortMapping", mapping(5000, 8000, LAN1))
+    told("PortMappingNumberOfEntries", "3")
+    daemon.cli("remove", "tcp:4000", "udp:4001", "tcp:5000")
+    told("PortMappingNumberOfEntries", "0")
+    for event in one.events[1:]:
+        assert set(event.variables) == {"PortMappingNumberOfEntries", "SystemUpdateID"}
+    numbers = [int(e.variables["SystemUpdateID"]) for e in one.events]
+    assert numbers == sorted(set(numbers)) and [e.seq for e in one.events] == list(range(len(one.events)))
+    lab.set_wan(WAN_NEW)
+    told("ExternalIPAddress", WAN_NEW)
+
+
+def test_counters_are_the_wans(lab, daemon):
+    lab.server(lab.lan1, "udp", 8000)
+    call(lab.lan1, IP, 1, "AddPortMapping", mapping(4000, 8000, LAN1, "UDP"))
+    before = int(call(lab.lan1, COMMON, 1, "GetTotalBytesReceived")["NewTotalBytesReceived"])
+    for _ in range(5):
+        lab.wan.udp(WAN, 4000, b"x" * 1000)
+    after = int(call(lab.lan1, COMMON, 1, "GetTotalBytesReceived")["NewTotalBytesReceived"])
+    assert 5000 <= after - before <= 10000
+
+
+def workers(daemon):
+    return daemon.children("portleased-upnp")
+
+
+def test_a_worker_that_dies_takes_nothing_with_it(lab, daemon):
+    lab.server(lab.lan1, "tcp", 8000)
+    heard = lab.closing(upnp.Announcements(lab.lan1))
+    call(lab.lan1, IP, 1, "AddPortMapping", mapping(4000, 8000, LAN1))
+    worker, = workers(daemon)
+    boot_id = int(search(lab.lan1, IP + "1", to=LAN)[0].headers["bootid.upnp.org"])
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: workers(daemon) not in ([], [worker]))
+    assert lab.wan.tcp(WAN, 4000).startswith("lan1 saw")
+
+    def answered():
+        try:
+            return call(lab.lan1, IP, 1, "GetSpecificPortMappingEntry", name_of(4000))
+        except OSError:
+            return None
+    assert wait_for(answered)["NewInternalPort"] == "8000"
+    wait_for(lambda: any(int(d.headers["bootid.upnp.org"]) > boot_id for d in heard.of("alive")))
+    kinds = [d.headers["nts"] for d in heard.got if int(d.headers["bootid.upnp.org"]) > boot_id]
+    assert kinds[0] == "ssdp:byebye"
+
+
+def test_a_core_that_dies_takes_its_workers_with_it(lab, daemon):
+    heard = lab.closing(upnp.Announcements(lab.lan1))
+    worker, = workers(daemon)
+    os.kill(daemon.pid, signal.SIGKILL)
+    wait_for(lambda: heard.of("byebye"))
+    wait_for(lambda: workers(daemon) not in ([], [worker]), 10)
+    wait_for(lambda: heard.of("alive"), 10)
+    wait_for(lambda: search(lab.lan1, IP + "1"), 10)
+
+
+def test_byebye_at_the_end(lab, daemon):
+    heard = lab.closing(upnp.Announcements(lab.lan1))
+    wait_for(lambda: search(lab.lan1, IP + "1", to=LAN) and heard.of("alive"))
+    assert daemon.stop() == 0
+    wait_for(lambda: heard.of("byebye"))
+
+
+def test_two_lans_are_two_devices(lab):
+    lab.gw.ip("link set port2 nomaster", "address add 192.168.2.1/24 dev port2")
+    lab.lan2.ip("address flush dev eth0", "address add 192.168.2.12/24 dev eth0", "route add default via 192.168.2.1")
+    daemon = lab.daemon(lan=("br-lan", "port2"))
+    wait_for(lambda: daemon.log().count("upnp: serving") == 2)
+    first, second = search(lab.lan1, IP + "1", to=LAN), search(lab.lan2, IP + "1", to="192.168.2.1")
+    assert first[0].headers["location"].startswith(f"http://{LAN}:")
+    assert second[0].headers["location"].startswith("http://192.168.2.1:")
+    assert first[0].headers["usn"] != second[0].headers["usn"]
+    assert search(lab.lan1, IP + "1", to="192.168.2.1", seconds=0.3) == []
+    call(lab.lan2, IP, 1, "AddPortMapping", mapping(4000, 8000, "192.168.2.12"), address="192.168.2.1")
+    assert error_of(lab.lan1, IP, 1, "AddPortMapping", mapping(4000, 8000, LAN1)) == 718
+
+
+def test_without_upnp(lab):
+    daemon = lab.daemon(extra="upnp = no")
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).result == 0
+    assert workers(daemon) == [] and search(lab.lan1, "ssdp:all") == []
