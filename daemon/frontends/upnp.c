@@ -456,8 +456,10 @@ static void
 on_ready(struct worker *w, const struct link_message *m)
 {
 	(void)m;
+	if (!w->shown.ready)
+		log_info("upnp", "lan served", "lan=%s",
+			 w->upnp->options.config->lan[w->number].interface);
 	w->shown.ready = true;
-	log_info("upnp", "lan served", "lan=%s", w->upnp->options.config->lan[w->number].interface);
 }
 
 static void
