@@ -61,10 +61,10 @@ struct http_exchange {
 	struct http_request request;
 	struct http_head head;
 	char *body;
-	size_t swallowed;
+	size_t body_room, swallowed;
 	bool handled, suspended;
 	struct http_answer answer;
-	struct MHD_Response *response; /* NULL: not answered yet */
+	struct MHD_Response *response; /* NULL: not answered yet, or no memory to do it */
 };
 
 /* --- connections --- */
@@ -262,7 +262,7 @@ begin(struct http_server *s, struct MHD_Connection *mhd, const char *method)
 	return e;
 }
 
-/* The answer leaves with the next run. */
+/* The answer leaves with the next run; without one the connection is closed. */
 static enum MHD_Result
 queue(struct http_exchange *e)
 {
@@ -298,9 +298,12 @@ on_body(struct http_exchange *e, const char *data, size_t *size)
 		return MHD_NO;
 	if (e->swallowed > HTTP_BODY_MAX)
 		return MHD_YES;
-	if (!e->body)
-		e->body = malloc(e->head.has_length ? e->head.length : HTTP_BODY_MAX);
-	if (!e->body)
+	if (!e->body) {
+		e->body_room = e->head.has_length ? e->head.length : HTTP_BODY_MAX;
+		e->body = malloc(e->body_room);
+	}
+	/* It is the library that counts a body whose length is told. */
+	if (!e->body || n > e->body_room - e->request.body_size)
 		return MHD_NO;
 	memcpy(e->body + e->request.body_size, data, n);
 	e->request.body_size += n;
@@ -321,7 +324,7 @@ on_complete(struct http_server *s, struct http_exchange *e)
 			s->options.handle(s->options.who, e);
 		}
 	}
-	if (e->response)
+	if (e->answer.status)
 		return queue(e);
 	e->suspended = true;
 	MHD_suspend_connection(e->mhd);
@@ -393,10 +396,6 @@ http_answer(struct http_exchange *e, const struct http_answer *answer)
 
 	e->answer = *answer;
 	e->response = make_response(s, answer);
-	if (!e->response) { /* out of memory: nothing can be said */
-		shutdown(e->connection->fd, SHUT_RDWR);
-		e->response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-	}
 	if (!e->suspended)
 		return;
 	e->suspended = false;
