@@ -190,9 +190,16 @@ static void
 test_ruined_boot_id(void **state)
 {
 	(void)state;
-	static const char *const ruins[] = {"",	    "\n",	    "-1\n",
-					    "x\n",  "12x\n",	    " 12\n",
-					    "+3\n", "2147483648\n", "99999999999999999999\n"};
+	static const char *const ruins[] = {"",
+					    "\n",
+					    "-1\n",
+					    "x\n",
+					    "12x\n",
+					    " 12\n",
+					    "+3\n",
+					    "2147483648\n",
+					    "99999999999999999999\n",
+					    "4294967301\n"};
 	for (size_t i = 0; i < sizeof(ruins) / sizeof(*ruins); i++) {
 		put("bootid", ruins[i]);
 		assert_int_equal(next_boot_id(0), 1);

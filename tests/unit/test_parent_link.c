@@ -143,6 +143,26 @@ test_wrong_sizes(void **state)
 	}
 }
 
+static void
+send_two_descriptors(int fd)
+{
+	const int two[] = {STDOUT_FILENO, STDERR_FILENO};
+	struct parent_message done = {PARENT_SPAWNED, 0, 0};
+	struct iovec body = {&done, sizeof(done)};
+	union {
+		char room[CMSG_SPACE(sizeof(two))];
+		struct cmsghdr header;
+	} control = {.header = {CMSG_LEN(sizeof(two)), SOL_SOCKET, SCM_RIGHTS}};
+	const struct msghdr header = {
+	    .msg_iov = &body,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control),
+	};
+	memcpy(CMSG_DATA(&control.header), two, sizeof(two));
+	assert_int_equal(sendmsg(fd, &header, 0), sizeof(done));
+}
+
 /* The parent never gets a descriptor, the core never keeps one that it did not ask for. */
 static void
 test_descriptors_that_must_not_come(void **state)
@@ -163,6 +183,9 @@ test_descriptors_that_must_not_come(void **state)
 	assert_int_equal(parent_link_receive(end[0], TO_CORE, &got, &passed), PARENT_LINK_BAD);
 	assert_int_equal(parent_link_send(end[1], &positive, -1), 0);
 	assert_int_equal(parent_link_receive(end[0], TO_CORE, &got, &passed), PARENT_LINK_BAD);
+	send_two_descriptors(end[1]);
+	assert_int_equal(parent_link_receive(end[0], TO_CORE, &got, &passed), PARENT_LINK_BAD);
+	assert_int_equal(passed, -1);
 	assert_int_equal(descriptors(), before);
 }
 
