@@ -306,10 +306,11 @@ class Lab:
 
     def external_ports(self, transport):
         """What the kernel forwards now: {external port: (address, port)}."""
+        names = {"tcp": ("tcp", 6), "udp": ("udp", 17)}[transport]  # nft prints numbers if there is no /etc/protocols
         ports = {}
         for key, data in self.elements("fwd4"):
             concat = (key["elem"]["val"] if "elem" in key else key)["concat"]
-            if concat[0] == transport:
+            if concat[0] in names:
                 ports[concat[1]] = tuple(data["concat"])
         return ports
 
