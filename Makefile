@@ -109,6 +109,8 @@ $(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,fronten
 	$(call link,$(LIBS_DAEMON) -lcmocka)
 $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(call libs,base)
 	$(call link,-lcap-ng)
+$(BUILD)/tests/system/upnp_%: $(BUILD)/tests/system/upnp_%.o
+	$(call link,-lupnp -lixml)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	$(call link,-lmnl -lnftnl)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(call libs,protocols)
@@ -151,7 +153,7 @@ lint: $(PROGRAMS) ## layers, manual pages, shipped configurations, scripts
 	$(Q)tests/lint.sh $(BUILD)
 
 .PHONY: check-system
-check-system: all $(BUILD)/tests/system/probe_worker ## the daemon and real clients in network namespaces (root)
+check-system: all $(BUILD)/tests/system/probe_worker $(BUILD)/tests/system/upnp_control_point ## the daemon and real clients in network namespaces (root)
 	@$(MAKE) -j$(JOBS) all SAN=address,undefined BUILD=$(BUILD)-address-undefined
 	$(Q)tests/system/run $(BUILD) $(PYTHON)
 

@@ -3,14 +3,16 @@
 import os
 import re
 import signal
+import subprocess
+import threading
 
 import pytest
 
 import upnp_client as upnp
 from clients import natpmp_map, pcp_map
-from lab import LAN, LAN1, LAN2, REMOTE, REMOTE2, WAN, WAN_NEW, wait_for
-from upnp_client import COMMON, IP, call, error_of, mapping, name_of, port_range, search
-from test_upnp_worker import subscriber
+from lab import BUILD, LAN, LAN1, LAN2, REMOTE, REMOTE2, WAN, WAN_NEW, wait_for
+from upnp_client import COMMON, IP, L3F, call, error_of, mapping, name_of, port_range, search
+from test_upnp_worker import address_of_link, subscriber
 
 VERSIONS = pytest.mark.parametrize("version", [1, 2])
 BOTH = pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -194,3 +196,93 @@ def test_without_upnp(lab):
     daemon = lab.daemon(extra="upnp = no")
     assert natpmp_map(lab.lan1, "tcp", 8000, 4000).result == 0
     assert workers(daemon) == [] and search(lab.lan1, "ssdp:all") == []
+
+
+class ControlPoint:
+    """upnp_control_point on a host: lines of fields."""
+
+    def __init__(self, lab, host):
+        program = os.path.join(os.path.abspath(BUILD), "tests/system/upnp_control_point")
+        self.got = []
+        self.process = host.start(program, "eth0", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+        lab.closing(self)
+        self.told("ready")
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.got.append(line.rstrip("\n").split("\t"))
+
+    def told(self, *kinds, seconds=15):
+        """The first line of one of these kinds, taken out; events come when they like."""
+        def look():
+            return next((line for line in list(self.got) if line[0] in kinds), None)
+        line = wait_for(look, seconds, f"{kinds} in {self.got}")
+        self.got.remove(line)
+        return line[1:]
+
+    def say(self, *fields):
+        self.process.stdin.write("\t".join(map(str, fields)) + "\n")
+        self.process.stdin.flush()
+
+    def call(self, control, kind, action, arguments=()):
+        """Arguments of the answer, or the code of the error."""
+        self.say("call", control, kind, action, *(x for item in dict(arguments).items() for x in item))
+        line = self.told("answer", "error")
+        return int(line[0]) if len(line) == 1 and line[0].lstrip("-").isdigit() else dict(zip(line[::2], line[1::2]))
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.thread.join(5)
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+@VERSIONS
+def test_a_control_point_of_another_make(lab, daemon, version):
+    lab.server(lab.lan1, "tcp", 8000)
+    address_of_link(lab, lab.lan1)  # which it binds, too
+    lab.lan1.ip("route add 239.0.0.0/8 dev eth0")  # its multicasts follow the routes
+    near = f"http://[{address_of_link(lab)}]:{upnp.PORT}/{version}/desc.xml"
+    wait_for(lambda: search(lab.lan1, IP + "1", to="ff02::c"))
+    control_point = ControlPoint(lab, lab.lan1)
+    control_point.say("search", IP + str(version))
+    location, kind = f"http://{LAN}:{upnp.PORT}/{version}/desc.xml", IP + str(version)
+    wait_for(lambda: ["found", location, kind] in control_point.got)
+    wait_for(lambda: ["found", near, kind] in control_point.got)
+    assert {tuple(line) for line in control_point.got} == {("found", location, kind), ("found", near, kind)}
+
+    control_point.say("describe", location)
+    control_point.told("described")
+    devices = [line[1] for line in control_point.got if line[0] == "device"]
+    assert devices == [f"urn:schemas-upnp-org:device:{name}:{version}" for name in
+                       ("InternetGatewayDevice", "WANDevice", "WANConnectionDevice")]
+    services = {line[1]: line[2:] for line in control_point.got if line[0] == "service"}
+    assert set(services) == {L3F + "1", COMMON + "1", IP + str(version)}
+    control, events = services[IP + str(version)]
+
+    control_point.say("subscribe", events)
+    sid, seconds = control_point.told("subscribed")
+    assert seconds == "1800"
+    event = control_point.told("event")
+    assert event[:2] == [sid, "0"] and dict(zip(event[2::2], event[3::2]))["ExternalIPAddress"] == WAN
+
+    assert control_point.call(control, kind, "GetExternalIPAddress") == {"NewExternalIPAddress": WAN}
+    assert control_point.call(control, kind, "GetStatusInfo")["NewConnectionStatus"] == "Connected"
+    assert control_point.call(control, kind, "GetGenericPortMappingEntry", {"NewPortMappingIndex": 0}) == 713
+    assert control_point.call(control, kind, "AddPortMapping", mapping(4000, 8000, LAN1)) == {}
+    assert lab.wan.tcp(WAN, 4000).startswith("lan1 saw")
+    event = control_point.told("event")
+    assert event[:4] == [sid, "1", "PortMappingNumberOfEntries", "1"]
+    shown = control_point.call(control, kind, "GetGenericPortMappingEntry", {"NewPortMappingIndex": 0})
+    assert (shown["NewExternalPort"], shown["NewInternalClient"]) == ("4000", LAN1)
+    any_port = control_point.call(control, kind, "AddAnyPortMapping", mapping(4001, 8000, LAN1))
+    assert any_port == ({"NewReservedPort": "4001"} if version == 2 else 401)
+    assert control_point.call(control, kind, "DeletePortMapping", name_of(4000)) == {}
+    assert control_point.call(control, kind, "DeletePortMapping", name_of(4000)) == 714
+    assert "NewTotalBytesSent" in control_point.call(services[COMMON + "1"][0], COMMON + "1", "GetTotalBytesSent")
+    assert "NewDefaultConnectionService" in control_point.call(services[L3F + "1"][0], L3F + "1", "GetDefaultConnectionService")
+    control_point.say("unsubscribe", sid)
+    control_point.told("unsubscribed")
