@@ -249,11 +249,14 @@ class Listener:
 
 class Lab:
     def __init__(self, bridge_nf=0, admin=ADMIN):
-        self.closers = []
+        self.stack = contextlib.ExitStack()
+        self.daemons = 0
         self.folder = tempfile.mkdtemp(prefix="portlease-lab-")
-        self.closers.append(lambda: shutil.rmtree(self.folder, ignore_errors=True))
+        self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         os.chmod(self.folder, 0o755)
         self.wan, self.gw, self.lan1, self.lan2 = self.hosts = [Host(n) for n in ("wan", "gw", "lan1", "lan2")]
+        for host in self.hosts:
+            self.stack.callback(host.close)
         self._cable("wan0", self.wan)
         self._cable("port1", self.lan1)
         self._cable("port2", self.lan2)
@@ -274,7 +277,7 @@ class Lab:
                         "peer", "name", "eth0", "netns", host.path()], check=True)
 
     def closing(self, thing):
-        self.closers.append(thing.close)
+        self.stack.callback(thing.close)
         return thing
 
     def server(self, host, transport, port, address="0.0.0.0"):
@@ -315,11 +318,8 @@ class Lab:
         return ports
 
     def close(self):
-        for close in reversed(self.closers[1:]):
-            close()
-        for host in self.hosts:
-            host.close()
-        self.closers[0]()
+        """All of it, whatever fails on the way."""
+        self.stack.close()
 
 
 def processes():
@@ -348,7 +348,8 @@ class Daemon:
         self.lab = lab
         self.within = within  # a command that starts it
         self.build = os.path.abspath(build or SANITIZED)
-        self.name = f"portleased-{len(lab.closers)}"
+        lab.daemons += 1
+        self.name = f"portleased-{lab.daemons}"
         self.config = os.path.join(lab.folder, self.name + ".conf")
         self.socket = os.path.join(lab.folder, self.name + ".sock")
         self.log_path = os.path.join(lab.folder, self.name + ".log")
