@@ -55,6 +55,7 @@ struct lan {
 	struct udp *udp;
 	struct network_interface interface;
 	int fd; /* -1: not served */
+	bool crowded;
 	struct event *readable;
 	struct event *timer;
 	struct announce announce;
@@ -191,6 +192,22 @@ handle(struct udp *udp, uint32_t number, monotime now)
 	return false;
 }
 
+/*
+ * An answer to a host that is not there waits for it in the socket's buffer, for seconds: a few
+ * forged sources would fill it, and nobody else be answered.  So its second half is kept for hosts
+ * the kernel knows where to find, as it does of any that looked for us; others are not even asked
+ * what they want.
+ */
+static bool
+is_crowded(const struct lan *lan)
+{
+	int queued = 0, room = 0;
+	socklen_t size = sizeof(room);
+
+	return ioctl(lan->fd, SIOCOUTQ, &queued) == 0 &&
+	       getsockopt(lan->fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 && queued > room / 2;
+}
+
 /* True: the engine was asked. */
 static bool
 take(struct lan *lan, uint32_t number, monotime now)
@@ -213,6 +230,10 @@ take(struct lan *lan, uint32_t number, monotime now)
 	} else if (!rate_limit_take(udp->limit, &slot->datagram.source, now)) {
 		udp->counters.limited++;
 		note_ignored(udp, slot, "rate", now);
+	} else if (lan->crowded &&
+		   !network_knows_neighbour(udp->options.network, lan->interface.index,
+					    &slot->datagram.source)) {
+		udp->counters.unsent++;
 	} else if (slot->datagram.kept == 0) {
 		udp->counters.ignored++;
 	} else {
@@ -283,26 +304,10 @@ send_messages(struct udp *udp, int fd, unsigned count)
 	}
 }
 
-/*
- * An answer to a host that is not there waits for it in the socket's buffer, for seconds: a few
- * forged sources would fill it, and nobody else be answered.  So its second half is kept for hosts
- * the kernel knows where to find, as it does of any that looked for us.
- */
-static bool
-is_crowded(const struct lan *lan)
-{
-	int queued = 0, room = 0;
-	socklen_t size = sizeof(room);
-
-	return ioctl(lan->fd, SIOCOUTQ, &queued) == 0 &&
-	       getsockopt(lan->fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 && queued > room / 2;
-}
-
 static void
 send_replies(struct lan *lan, int received)
 {
 	struct udp *udp = lan->udp;
-	bool crowded = is_crowded(lan);
 	unsigned count = 0;
 
 	for (int i = 0; i < received; i++) {
@@ -312,11 +317,6 @@ send_replies(struct lan *lan, int received)
 
 		if (slot->reply_size == 0)
 			continue;
-		if (crowded && !network_knows_neighbour(udp->options.network, lan->interface.index,
-							&slot->datagram.source)) {
-			udp->counters.unsent++;
-			continue;
-		}
 		e->iov = (struct iovec){slot->reply, slot->reply_size};
 		address_message(&udp->message[count++].msg_hdr, e, &slot->from, &from);
 	}
@@ -337,6 +337,7 @@ on_readable(evutil_socket_t fd, short events, void *arg)
 	if (received <= 0)
 		return;
 	udp->counters.received += (unsigned)received;
+	lan->crowded = is_crowded(lan);
 	for (int i = 0; i < received; i++)
 		asked |= take(lan, (uint32_t)i, now);
 	if (asked)

@@ -46,7 +46,7 @@ struct udp_counters {
 	uint64_t limited; /* over the client's rate */
 	uint64_t ignored; /* no request, or one that is not answered */
 	uint64_t refused; /* by a decoder */
-	uint64_t unsent;  /* answers and announcements the kernel did not take */
+	uint64_t unsent;  /* answers and announcements that the kernel did not or would not take */
 };
 const struct udp_counters *udp_counters(const struct udp *);
 

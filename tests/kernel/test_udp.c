@@ -593,8 +593,8 @@ hosts_that_are_not_there_are_not_in_the_way(void **state)
 		for (int i = 0; i < 300; i++)
 			forge(address, 4321);
 	}
-	assert_int_equal(fake.flushes, 16 * 300);
-	assert_true(udp_counters(udp)->unsent > 0);
+	assert_in_range(fake.flushes, 300, 16 * 300 - 1);
+	assert_int_equal(udp_counters(udp)->unsent, 16 * 300 - fake.flushes);
 	fd = host("192.168.1.2", "192.168.1.1");
 	ask(fd, ADDRESS_REQUEST);
 	fake.epoch = 100;
