@@ -10,7 +10,7 @@ import pytest
 
 import upnp_client as upnp
 from clients import natpmp_map, pcp_map
-from lab import BUILD, LAN, LAN1, LAN2, REMOTE, REMOTE2, WAN, WAN_NEW, wait_for
+from lab import BUILD, LAN, LAN1, LAN2, REMOTE, REMOTE2, WAN, WAN_NEW, is_running, wait_for
 from upnp_client import COMMON, IP, L3F, call, error_of, mapping, name_of, port_range, search
 from test_upnp_worker import address_of_link, subscriber
 
@@ -145,8 +145,10 @@ def test_a_worker_that_dies_takes_nothing_with_it(lab, daemon):
     heard = lab.closing(upnp.Announcements(lab.lan1))
     call(lab.lan1, IP, 1, "AddPortMapping", mapping(4000, 8000, LAN1))
     worker, = workers(daemon)
-    boot_id = int(search(lab.lan1, IP + "1", to=LAN)[0].headers["bootid.upnp.org"])
+    wait_for(lambda: heard.of("alive"))
     os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: not is_running(worker))
+    before = list(heard.got)
     wait_for(lambda: workers(daemon) not in ([], [worker]))
     assert lab.wan.tcp(WAN, 4000).startswith("lan1 saw")
 
@@ -156,9 +158,10 @@ def test_a_worker_that_dies_takes_nothing_with_it(lab, daemon):
         except OSError:
             return None
     assert wait_for(answered)["NewInternalPort"] == "8000"
-    wait_for(lambda: any(int(d.headers["bootid.upnp.org"]) > boot_id for d in heard.of("alive")))
-    kinds = [d.headers["nts"] for d in heard.got if int(d.headers["bootid.upnp.org"]) > boot_id]
-    assert kinds[0] == "ssdp:byebye"
+    wait_for(lambda: heard.of("alive")[-1] not in before)
+    after = heard.got[len(before):]
+    assert after[0].headers["nts"] == "ssdp:byebye"
+    assert int(after[0].headers["bootid.upnp.org"]) > max(int(d.headers["bootid.upnp.org"]) for d in before)
 
 
 def test_a_core_that_dies_takes_its_workers_with_it(lab, daemon):
