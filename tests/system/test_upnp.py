@@ -3,7 +3,9 @@
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -289,3 +291,19 @@ def test_a_control_point_of_another_make(lab, daemon, version):
     assert "NewDefaultConnectionService" in control_point.call(services[L3F + "1"][0], L3F + "1", "GetDefaultConnectionService")
     control_point.say("unsubscribe", sid)
     control_point.told("unsubscribed")
+
+
+def test_libtorrent_maps_by_upnp(lab, daemon):
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "upnp_torrent.py")
+    client = lab.lan1.start(sys.executable, script, LAN1, "6881", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    leases = wait_for(lambda: len(daemon.leases()) == 2 and daemon.leases(), 10, "a lease for each transport")
+    assert {(lease["origin"], lease["transport"], lease["internal_address"], lease["internal_port"])
+            for lease in leases} == {("upnp", "tcp", LAN1, 6881), ("upnp", "udp", LAN1, 6881)}
+    with lab.wan.bound(socket.SOCK_STREAM) as sock:
+        sock.settimeout(2)
+        sock.connect((WAN, leases[0]["external_port"]))
+    client.stdin.close()
+    said = client.stdout.read()
+    client.wait(20)
+    assert "portmap_error_alert" not in said, said
+    wait_for(lambda: daemon.leases() == [], 5, f"its mappings end; it said {said}")

@@ -427,7 +427,7 @@ def test_announcements_from_the_first_to_the_last(lab):
 def test_both_families(lab):
     lab.gw.ip(f"address add {V6}/64 dev br-lan nodad")
     lab.lan1.ip(f"address add {V6_LAN1}/64 dev eth0 nodad")
-    link, _ = address_of_link(lab), address_of_link(lab, lab.lan1)
+    link, theirs = address_of_link(lab), address_of_link(lab, lab.lan1)
     near, far = (lab.closing(upnp.Announcements(lab.lan1, group)) for group in ("ff02::c", "ff05::c"))
     addresses = ((LAN, "192.168.1.0", 24), (V6, "fd00:1::", 64), (link, "fe80::", 64))
     lab.closing(Core(lab, addresses))
@@ -443,7 +443,11 @@ def test_both_families(lab):
     for to, address in (("ff02::c", link), (link, link), (V6, V6)):
         got = search(lab.lan1, IP + "1", to=to)
         assert [(d.headers["location"], d.source[0].partition("%")[0]) for d in got] == [(location(1, address), address)], to
-    assert request(lab.lan1, "GET", "/1/desc.xml", [], address=V6).status == 200
+    for address, own in ((V6, V6_LAN1), (link, theirs)):
+        one = subscriber(lab, address=own)
+        assert one.subscribe(address=address, source=own).status == 200
+        wait_for(lambda one=one: one.events)
+        assert one.subscribe(callback=f"<http://{LAN1}:{one.port}/>", address=address, source=own).status == 412
     zoned = f"GET /1/desc.xml HTTP/1.1\r\nHost: [{link}%25eth0]:{PORT}\r\n\r\n".encode()
     assert send(lab.lan1, zoned, address=link).status == 200
 

@@ -26,11 +26,11 @@ def connect(host, address=LAN, port=PORT, timeout=5.0, source=None):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = host.socket(socket.SOCK_STREAM, family)
     sock.settimeout(timeout)
-    if source:
-        sock.bind((source, 0))
     try:
         with host.inside():
             scope = socket.if_nametoindex("eth0") if address.startswith("fe80") else 0
+        if source:
+            sock.bind((source, 0, 0, scope) if family == socket.AF_INET6 else (source, 0))
         sock.connect((address, port, 0, scope) if family == socket.AF_INET6 else (address, port))
     except OSError:
         sock.close()
@@ -247,10 +247,14 @@ class Subscriber:
         self.address = address
         self.status = status
         self.events = []
-        self.sock = host.bound(socket.SOCK_STREAM, port, address)
+        is_ipv6 = ":" in address
+        self.sock = host.socket(socket.SOCK_STREAM, socket.AF_INET6 if is_ipv6 else socket.AF_INET)
+        with host.inside():
+            scope = socket.if_nametoindex("eth0") if address.startswith("fe80") else 0
+        self.sock.bind((address, port, 0, scope) if is_ipv6 else (address, port))
         self.sock.listen(64)
         self.port = self.sock.getsockname()[1]
-        self.url = f"http://{address}:{self.port}/"
+        self.url = f"http://[{address}]:{self.port}/" if is_ipv6 else f"http://{address}:{self.port}/"
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
 
