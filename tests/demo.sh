@@ -120,21 +120,32 @@ echo "Hello from the LAN host." >"$work/www/index.html"
 chmod 644 "$work/www/index.html"
 quietly lan busybox httpd -f -p 8080 -h "$work/www" &
 until_ok 5 quietly lan curl -s http://127.0.0.1:8080/
-fetch() { on internet curl -sS --max-time 3 http://$wan:8080/ 2>&1; }
-if fetch; then false; fi
+fetch() { on internet curl -sS --max-time 3 "http://$wan:$1/" 2>&1; }
+fetch_page() {
+	fetch "$1" | tee "$work/fetched"
+	grep -q "Hello from the LAN host." "$work/fetched"
+}
+if fetch 8080; then false; fi
 
 say "5. The LAN host asks the gateway for the port, with natpmpc, a NAT-PMP client."
 on lan natpmpc -a 8080 8080 tcp 3600
 
 say "6. Now the Internet host gets the page through the gateway's external address."
-fetch | tee "$work/fetched"
-grep -q "Hello from the LAN host." "$work/fetched"
+fetch_page 8080
 
-say "7. The gateway's admin sees the lease."
+say "7. UPnP does it, too: upnpc finds the gateway, and maps another port of it to the same server."
+upnp() { on lan upnpc "$@" 2>&1; }
+upnp -e "web server" -a 192.168.1.10 8080 8081 tcp 3600
+fetch_page 8081
+
+say "8. The gateway's admin sees both leases side by side."
 on gateway portlease list
 
-say "8. The LAN host gives the port back, and the page cannot be fetched any more."
+say "9. The LAN host gives the ports back, and the page cannot be fetched any more."
 on lan natpmpc -a 8080 8080 tcp 0
-if fetch; then false; fi
+upnp -d 8081 tcp
+for port in 8080 8081; do
+	if fetch $port; then false; fi
+done
 
 say "It works. Everything above is gone when this ends."
