@@ -31,7 +31,7 @@ struct worker {
 	struct control_point control;
 	struct event *retry, *second, *terminate, *interrupt;
 	struct link_stats stats; /* as told last */
-	bool stops, failed;
+	bool complained, stops, failed;
 };
 
 static void
@@ -56,26 +56,39 @@ is_client(void *who, const struct address *address)
 	return device_is_client(((struct control_point *)who)->device, address);
 }
 
+/* What is tried again and again is complained of once. */
+static void
+complain(struct worker *w, const char *what, int error)
+{
+	const enum log_level level = w->complained ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING;
+
+	log_line(level, "upnp", what, "interface=%s port=%u error=\"%s\"", w->interface,
+		 w->device.setup.http_port, strerror(-error));
+	w->complained = true;
+}
+
 /* Tries until it can be had: an interface may be there and not yet ready, a port may be taken. */
 static void
 follow_lan(struct worker *w, const struct link_lan *before)
 {
 	const struct link_lan *lan = &w->device.lan;
 	const struct timeval later = {RETRY_SECONDS, 0};
+	const char *what = "cannot listen";
 	int error = 0;
 
 	if (!before || before->index != lan->index)
 		error = http_server_listen(w->http, lan->interface, lan->index);
-	if (error)
-		log_warning("upnp", "cannot listen", "interface=%s port=%u error=\"%s\"",
-			    lan->interface, w->device.setup.http_port, strerror(-error));
-	else if ((error = discovery_lan(w->discovery, before)))
-		log_warning("upnp", "cannot be discovered", "interface=%s error=\"%s\"",
-			    lan->interface, strerror(-error));
-	if (error)
+	if (!error) {
+		what = "cannot be discovered";
+		error = discovery_lan(w->discovery, before);
+	}
+	if (error) {
+		complain(w, what, error);
 		event_add(w->retry, &later);
-	else
-		event_del(w->retry);
+		return;
+	}
+	w->complained = false;
+	event_del(w->retry);
 }
 
 static void

@@ -695,3 +695,15 @@ def test_it_is_not_started_by_hand(lab):
     program = os.path.abspath(os.environ["PORTLEASE_SANITIZED"]) + "/portleased-upnp"
     done = lab.gw.run(program, "br-lan", check=False)
     assert done.returncode != 0 and "started by portleased" in done.stderr
+
+
+def test_a_port_that_is_taken_for_a_while(lab):
+    other = lab.gw.bound(socket.SOCK_STREAM, PORT)
+    other.listen()
+    core = lab.closing(Core(lab))
+    wait_for(lambda: "cannot listen" in core.said())
+    assert search(lab.lan1, IP + "1", seconds=0.3) == []
+    other.close()
+    wait_for(lambda: search(lab.lan1, IP + "1", to=LAN, seconds=0.2), 10)
+    assert request(lab.lan1, "GET", "/1/desc.xml").status == 200
+    assert core.said().count("cannot listen") == 1
