@@ -12,7 +12,6 @@ struct telling {
 	struct wire_writer *out;
 	const struct igd_values *values;
 	enum igd_view view;
-	unsigned times; /* documents they are nested in */
 };
 
 /* NULL: not told by a word. */
@@ -124,7 +123,7 @@ put_value(const struct telling *t, enum igd_variable variable)
 		put_address(t->out, &values->entry.internal.address);
 		break;
 	case IGD_PortMappingDescription:
-		xml_put_text(t->out, values->entry.description, t->times);
+		xml_put_text(t->out, values->entry.description, 1);
 		break;
 	default:
 		if (text)
@@ -170,7 +169,7 @@ igd_encode_answer(const struct igd_call *call, const struct igd_values *values, 
 		  size_t size)
 {
 	struct wire_writer w = wire_writer(out, size);
-	const struct telling telling = {&w, values, call->view, 1};
+	const struct telling telling = {&w, values, call->view};
 
 	put_answer_start(&w, call);
 	for (const uint8_t *a = igd_action_row(call->action)->out; *a; a++) {
@@ -211,7 +210,8 @@ igd_encode_fault(enum igd_error error, char *out, size_t size)
 }
 
 /* WANIPConnection:2, 2.3.25: a document of its own inside a string; two names differ from the
- * arguments'. */
+ * arguments'.  In CDATA, since miniupnpc finds no entries in one that is escaped; no text can end
+ * it, for > is escaped. */
 static const struct {
 	const char *name;
 	enum igd_variable variable;
@@ -231,7 +231,7 @@ put_listed_tag(struct wire_writer *out, const char *before, const char *name)
 {
 	text_put(out, before);
 	text_put(out, name);
-	text_put(out, "&gt;");
+	text_put(out, ">");
 }
 
 size_t
@@ -240,13 +240,13 @@ igd_encode_list_start(const struct igd_call *call, char *out, size_t size)
 	struct wire_writer w = wire_writer(out, size);
 
 	put_answer_start(&w, call);
-	text_put(&w, "<NewPortListing>");
-	put_listed_tag(&w, "&lt;p:",
+	text_put(&w, "<NewPortListing><![CDATA[");
+	put_listed_tag(&w, "<p:",
 		       "PortMappingList xmlns:p="
-		       "&quot;urn:schemas-upnp-org:gw:WANIPConnection&quot;"
-		       " xmlns:xsi=&quot;http://www.w3.org/2001/XMLSchema-instance&quot;"
-		       " xsi:schemaLocation=&quot;urn:schemas-upnp-org:gw:WANIPConnection"
-		       " http://www.upnp.org/schemas/gw/WANIPConnection-v2.xsd&quot;");
+		       "\"urn:schemas-upnp-org:gw:WANIPConnection\""
+		       " xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\""
+		       " xsi:schemaLocation=\"urn:schemas-upnp-org:gw:WANIPConnection"
+		       " http://www.upnp.org/schemas/gw/WANIPConnection-v2.xsd\"");
 	return w.failed ? 0 : w.at;
 }
 
@@ -255,15 +255,15 @@ igd_encode_list_entry(const struct igd_entry *entry, char *out, size_t size)
 {
 	struct wire_writer w = wire_writer(out, size);
 	const struct igd_values values = {.entry = *entry};
-	const struct telling telling = {&w, &values, IGD_VIEW_2, 2};
+	const struct telling telling = {&w, &values, IGD_VIEW_2};
 
-	put_listed_tag(&w, "&lt;p:", "PortMappingEntry");
+	put_listed_tag(&w, "<p:", "PortMappingEntry");
 	for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++) {
-		put_listed_tag(&w, "&lt;p:", listed[i].name);
+		put_listed_tag(&w, "<p:", listed[i].name);
 		put_value(&telling, listed[i].variable);
-		put_listed_tag(&w, "&lt;/p:", listed[i].name);
+		put_listed_tag(&w, "</p:", listed[i].name);
 	}
-	put_listed_tag(&w, "&lt;/p:", "PortMappingEntry");
+	put_listed_tag(&w, "</p:", "PortMappingEntry");
 	return w.failed ? 0 : w.at;
 }
 
@@ -272,8 +272,8 @@ igd_encode_list_end(const struct igd_call *call, char *out, size_t size)
 {
 	struct wire_writer w = wire_writer(out, size);
 
-	put_listed_tag(&w, "&lt;/p:", "PortMappingList");
-	text_put(&w, "</NewPortListing>");
+	put_listed_tag(&w, "</p:", "PortMappingList");
+	text_put(&w, "]]></NewPortListing>");
 	return put_answer_end(&w, call);
 }
 
@@ -288,7 +288,7 @@ igd_print_value(enum igd_variable variable, enum igd_view view, const struct igd
 		char *out, size_t size)
 {
 	struct wire_writer w = wire_writer(out, size);
-	const struct telling telling = {&w, values, view, 1};
+	const struct telling telling = {&w, values, view};
 
 	put_value(&telling, variable);
 	wire_put_u8(&w, '\0');

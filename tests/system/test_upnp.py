@@ -47,6 +47,19 @@ def test_upnpc_maps_lists_and_deletes(lab, daemon):
     assert daemon.leases() == []
 
 
+def test_upnpc_of_the_second_version(lab):
+    daemon = lab.daemon(extra="igd-version = 2")
+    daemon.logged("upnp: serving")
+    upnpc(lab.lan1, "-e", "A & b", "-a", LAN1, "8000", "4000", "tcp", "3600")
+    assert f"external {WAN}:4001 TCP is redirected to internal {LAN1}:8001" in \
+        upnpc(lab.lan1, "-n", LAN1, "8001", "4001", "tcp", "600")
+    listed = upnpc(lab.lan1, "-L", "1", "65535", "tcp")
+    assert re.search(rf"TCP  4000->{LAN1}:8000 +'A &amp; b' ''", listed), listed
+    assert re.search(rf"TCP  4001->{LAN1}:8001 +'libminiupnpc' ''", listed), listed
+    assert "returned : 0" in upnpc(lab.lan1, "-N", "1", "65535", "tcp", "1")
+    assert daemon.leases() == []
+
+
 @VERSIONS
 @BOTH
 def test_a_mapping_does_what_it_says(lab, daemon, version, transport):
