@@ -56,6 +56,7 @@ class Gateway:
         self.folder = tempfile.mkdtemp(dir=folder)
         os.chmod(self.folder, 0o755)
         self.closers = []
+        self.daemons = 0
         self.gw, self.lan, self.wan = (lab.Host(n) for n in ("gw", "lan", "wan"))
         for name, host in (("lan0", self.lan), ("wan0", self.wan)):
             lab.subprocess.run(["ip", "link", "add", name, "netns", self.gw.path(), "type", "veth",
