@@ -21,7 +21,7 @@ PYTHON := /usr/bin/python3
 DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libjansson-dev libconfuse-dev libcap-ng-dev libbsd-dev libupnp-dev \
 	libmicrohttpd-dev
 DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc miniupnpc curl busybox
-DEBS       := $(DEBS_DEMO) clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack \
+DEBS       := $(DEBS_DEMO) netbase clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack \
 	python3 python3-pytest python3-pytest-xdist python3-libtorrent
 DEBS_EXTRA := clang-tidy gcovr
 

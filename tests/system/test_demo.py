@@ -13,6 +13,9 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 @pytest.fixture
 def run_demo(tmp_path):
+    # What a script runs in the background ignores it, and so would the demo.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def start():
         return subprocess.Popen(["tests/demo.sh", BUILD], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
