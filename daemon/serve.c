@@ -143,10 +143,24 @@ on_parent_gone(void *arg)
 	event_base_loopbreak(d->base);
 }
 
+/* Its default clock is coarse: a timer would wake us some milliseconds early, and again each one until it is due. */
+static struct event_base *
+new_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+		base = event_base_new_with_config(config);
+	if (config)
+		event_config_free(config);
+	return base;
+}
+
 static void
 open_loop(struct daemon *d)
 {
-	d->base = event_base_new();
+	d->base = new_base();
 	for (int i = 0; d->base && i < STOP_SIGNALS; i++) {
 		d->stop[i] = evsignal_new(d->base, stop_signals[i], on_stop, d);
 		if (!d->stop[i] || event_add(d->stop[i], NULL) != 0)
