@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel's side of our mappings: the table `inet portlease`.  Changes are staged, then committed in one
- * transaction.  Knows no protocol, no policy, no clock; touches no table but our own.
+ * The kernel's side of our mappings: the table `inet portlease`.  Changes are staged, then
+ * committed in one transaction.  Knows no protocol, no policy, no clock; touches no table but our
+ * own.
  */
 #ifndef PORTLEASE_FIREWALL_H
 #define PORTLEASE_FIREWALL_H
@@ -14,17 +15,18 @@ struct firewall;
 enum { FIREWALL_WAN_ADDRESSES = 16, FIREWALL_LAN_PREFIXES = 64, FIREWALL_INTERFACE_SIZE = 16 };
 
 struct firewall_options {
-	bool source_nat; /* no: the gateway only routes; ports are not reserved against other hosts (firewall layout: sn4) */
+	bool source_nat; /* no: the gateway only routes; ports are not reserved against other hosts
+			    (firewall layout: sn4) */
 };
 
 /* The network the table works for. */
 struct firewall_network {
-	char wan[FIREWALL_INTERFACE_SIZE];                    /* "" = none */
-	size_t wan_addresses;                                 /* IPv4; what is dialled from outside and in hairpin */
+	char wan[FIREWALL_INTERFACE_SIZE]; /* "" = none */
+	size_t wan_addresses;		   /* IPv4; what is dialled from outside and in hairpin */
 	struct address wan_address[FIREWALL_WAN_ADDRESSES];
-	bool has_source;                                      /* mapped sockets send from .source, not from the WAN's primary */
+	bool has_source; /* mapped sockets send from .source, not from the WAN's primary */
 	struct address source;
-	size_t lan_prefixes;                                  /* IPv4; may overlap: merged inside */
+	size_t lan_prefixes; /* IPv4; may overlap: merged inside */
 	struct prefix lan_prefix[FIREWALL_LAN_PREFIXES];
 };
 
@@ -33,19 +35,20 @@ struct mapping {
 	enum transport transport;
 	uint16_t external_port;
 	struct endpoint internal;
-	struct address remote;  /* only from this host; unspecified = anybody */
-	bool outbound;          /* at most one of an internal endpoint's mappings */
-	bool reserves;          /* at most one of an external port's mappings */
-	uint64_t timeout;       /* milliseconds until the kernel ends it by itself; 0 = never */
-	const char *comment;    /* shown by `nft list`; at most 127 octets; NULL = none */
+	struct address remote; /* only from this host; unspecified = anybody */
+	bool outbound;	       /* at most one of an internal endpoint's mappings */
+	bool reserves;	       /* at most one of an external port's mappings */
+	uint64_t timeout;      /* milliseconds until the kernel ends it by itself; 0 = never */
+	const char *comment;   /* shown by `nft list`; at most 127 octets; NULL = none */
 };
 
 enum firewall_change { FIREWALL_ADD, FIREWALL_REMOVE };
 
 /* Written by firewall_commit(). */
 struct firewall_outcome {
-	int error;               /* 0, or the errno the kernel gave for this change: drop it and commit the rest again */
-	uint64_t connections;    /* FIREWALL_REMOVE: the element's last count */
+	int error; /* 0, or the errno the kernel gave for this change: drop it and commit the rest
+		      again */
+	uint64_t connections; /* FIREWALL_REMOVE: the element's last count */
 };
 
 enum firewall_state { FIREWALL_INTACT, FIREWALL_LOST };
@@ -56,8 +59,9 @@ int firewall_open(struct firewall **, const struct firewall_options *, struct fa
 void firewall_close(struct firewall *);
 
 /*
- * Makes the table anew, empty, for this network: replaces an old one atomically.  Staged changes ride in the same
- * transaction, after the skeleton: with at most FIREWALL_CHUNK of them the table and its mappings appear together.
+ * Makes the table anew, empty, for this network: replaces an old one atomically.  Staged changes
+ * ride in the same transaction, after the skeleton: with at most FIREWALL_CHUNK of them the table
+ * and its mappings appear together.
  */
 int firewall_create(struct firewall *, const struct firewall_network *, struct fault *);
 /* Takes the table away.  No table: 0. */
@@ -69,26 +73,30 @@ int firewall_set_network(struct firewall *, const struct firewall_network *, str
 enum { FIREWALL_CHUNK = 500 }; /* the most changes to stage before a commit */
 
 /*
- * Adds one change to the pending transaction.  *mapping is copied; *outcome is written by the commit and must live
- * until then.  A renewal is REMOVE and ADD of the same mapping in one transaction.  Stage removals first: changes are
- * applied in the order staged.
+ * Adds one change to the pending transaction.  *mapping is copied; *outcome is written by the
+ * commit and must live until then.  A renewal is REMOVE and ADD of the same mapping in one
+ * transaction.  Stage removals first: changes are applied in the order staged.
  */
-void firewall_stage(struct firewall *, enum firewall_change, const struct mapping *, struct firewall_outcome *outcome);
+void firewall_stage(struct firewall *, enum firewall_change, const struct mapping *,
+		    struct firewall_outcome *outcome);
 
 /*
- * Sends what is staged as one transaction and forgets it.  0: all applied.  -errno: none applied, and each outcome.error
- * says whether the kernel objected to that change.  -ESTALE: the table or a part of it is gone: create it again.
+ * Sends what is staged as one transaction and forgets it.  0: all applied.  -errno: none applied,
+ * and each outcome.error says whether the kernel objected to that change.  -ESTALE: the table or a
+ * part of it is gone: create it again.
  */
 int firewall_commit(struct firewall *, struct fault *);
 
-/* Connections through a mapping's present element; 0 if it is not there.  One exact query, no dump. */
-uint64_t firewall_connections(struct firewall *, enum transport, uint16_t external_port, const struct address *remote);
+/* Connections through a mapping's present element; 0 if it is not there.  One exact query, no dump.
+ */
+uint64_t firewall_connections(struct firewall *, enum transport, uint16_t external_port,
+			      const struct address *remote);
 
 /* Becomes readable when any program has committed to nftables. */
 int firewall_watch_fd(const struct firewall *);
 /*
- * Reads what the watch holds and looks whether our table still is the one we made.  The first LOST is reported once for
- * each loss; *by (may be NULL) names the program and pid that did it.
+ * Reads what the watch holds and looks whether our table still is the one we made.  The first LOST
+ * is reported once for each loss; *by (may be NULL) names the program and pid that did it.
  */
 enum firewall_state firewall_watch(struct firewall *, char *by, size_t by_size);
 

@@ -143,7 +143,8 @@ on_parent_gone(void *arg)
 	event_base_loopbreak(d->base);
 }
 
-/* Its default clock is coarse: a timer would wake us some milliseconds early, and again each one until it is due. */
+/* Its default clock is coarse: a timer would wake us some milliseconds early, and again each one
+ * until it is due. */
 static struct event_base *
 new_base(void)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One address of either family; IPv4 is held v4-mapped (::ffff:a.b.c.d), as PCP writes it (RFC 6887 5). */
+/* One address of either family; IPv4 is held v4-mapped (::ffff:a.b.c.d), as PCP writes it (RFC 6887
+ * 5). */
 #ifndef PORTLEASE_ADDRESS_H
 #define PORTLEASE_ADDRESS_H
 
@@ -34,7 +35,8 @@ bool address_is_ipv4(const struct address *);
 bool address_is_unspecified(const struct address *);
 bool address_equal(const struct address *, const struct address *);
 int address_compare(const struct address *, const struct address *); /* as memcmp */
-enum address_scope address_scope(const struct address *); /* IPv4 only; any IPv6 address is UNUSABLE until IPv6 comes */
+enum address_scope address_scope(
+    const struct address *); /* IPv4 only; any IPv6 address is UNUSABLE until IPv6 comes */
 
 /* Strict numeric forms only; IPv4 "a.b.c.d" or IPv6.  False: *out untouched. */
 bool address_parse(const char *text, struct address *out);

@@ -83,8 +83,7 @@ struct control_interface {
 	bool up;
 	bool served; /* a LAN: requests are answered there; the WAN: it has an address to tell */
 	size_t addresses;
-	struct prefix
-	    address[CONTROL_ADDRESSES]; /* own address and length of the on-link prefix (of 128) */
+	struct prefix address[CONTROL_ADDRESSES]; /* own, with the on-link prefix's length of 128 */
 };
 
 struct control_counters {

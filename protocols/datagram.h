@@ -7,15 +7,16 @@
 
 struct datagram {
 	const uint8_t *bytes;
-	size_t size;             /* of the datagram on the wire: may exceed what was kept */
-	size_t kept;             /* octets at bytes, <= size */
+	size_t size; /* of the datagram on the wire: may exceed what was kept */
+	size_t kept; /* octets at bytes, <= size */
 	struct address source;
 	uint16_t source_port;
 };
 
 enum decode_result {
 	DECODE_OK,     /* map_request is filled: ask the core */
-	DECODE_REJECT, /* map_reply.result is filled: encode it at once (the caller sets the epoch) */
+	DECODE_REJECT, /* map_reply.result is filled: encode it at once (the caller sets the epoch)
+			*/
 	DECODE_IGNORE, /* no answer */
 };
 

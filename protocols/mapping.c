@@ -5,30 +5,30 @@
 #include <string.h>
 
 static const char *const origin_names[ORIGINS] = {
-	[ORIGIN_STATIC] = "static",
-	[ORIGIN_NATPMP] = "nat-pmp",
-	[ORIGIN_PCP] = "pcp",
-	[ORIGIN_UPNP] = "upnp",
+    [ORIGIN_STATIC] = "static",
+    [ORIGIN_NATPMP] = "nat-pmp",
+    [ORIGIN_PCP] = "pcp",
+    [ORIGIN_UPNP] = "upnp",
 };
 
 static const char *const result_names[MAP_RESULTS] = {
-	[MAP_OK] = "ok",
-	[MAP_NOT_AUTHORIZED] = "not-authorized",
-	[MAP_PORT_FORBIDDEN] = "port-forbidden",
-	[MAP_PORT_TAKEN] = "port-taken",
-	[MAP_NOT_YOURS] = "not-yours",
-	[MAP_OTHER_MECHANISM] = "other-mechanism",
-	[MAP_NOT_FOUND] = "not-found",
-	[MAP_NO_ADDRESS] = "no-external-address",
-	[MAP_NO_RESOURCES] = "no-resources",
-	[MAP_QUOTA] = "quota",
-	[MAP_UNSUPPORTED_VERSION] = "unsupported-version",
-	[MAP_UNSUPPORTED_OPCODE] = "unsupported-opcode",
-	[MAP_UNSUPPORTED_OPTION] = "unsupported-option",
-	[MAP_UNSUPPORTED_PROTOCOL] = "unsupported-protocol",
-	[MAP_MALFORMED_REQUEST] = "malformed-request",
-	[MAP_MALFORMED_OPTION] = "malformed-option",
-	[MAP_ADDRESS_MISMATCH] = "address-mismatch",
+    [MAP_OK] = "ok",
+    [MAP_NOT_AUTHORIZED] = "not-authorized",
+    [MAP_PORT_FORBIDDEN] = "port-forbidden",
+    [MAP_PORT_TAKEN] = "port-taken",
+    [MAP_NOT_YOURS] = "not-yours",
+    [MAP_OTHER_MECHANISM] = "other-mechanism",
+    [MAP_NOT_FOUND] = "not-found",
+    [MAP_NO_ADDRESS] = "no-external-address",
+    [MAP_NO_RESOURCES] = "no-resources",
+    [MAP_QUOTA] = "quota",
+    [MAP_UNSUPPORTED_VERSION] = "unsupported-version",
+    [MAP_UNSUPPORTED_OPCODE] = "unsupported-opcode",
+    [MAP_UNSUPPORTED_OPTION] = "unsupported-option",
+    [MAP_UNSUPPORTED_PROTOCOL] = "unsupported-protocol",
+    [MAP_MALFORMED_REQUEST] = "malformed-request",
+    [MAP_MALFORMED_OPTION] = "malformed-option",
+    [MAP_ADDRESS_MISMATCH] = "address-mismatch",
 };
 
 const char *

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bounds-checked cursors over a caller's bytes.  They latch: after the first overrun every read gives 0, every write
- * does nothing, and .failed says so; one check at the end is enough.  Integers are in network order.
+ * Bounds-checked cursors over a caller's bytes.  They latch: after the first overrun every read
+ * gives 0, every write does nothing, and .failed says so; one check at the end is enough.  Integers
+ * are in network order.
  */
 #ifndef PORTLEASE_WIRE_H
 #define PORTLEASE_WIRE_H

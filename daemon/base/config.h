@@ -17,7 +17,7 @@ struct config_wan {
 	bool has_external_address;
 	struct address external_address; /* told to clients instead of the interface's own */
 	bool source_nat;
-	bool refuse_private;             /* private-wan = refuse */
+	bool refuse_private; /* private-wan = refuse */
 };
 
 enum { CONFIG_TCP = 1, CONFIG_UDP = 2 }; /* sets of transports */
@@ -27,11 +27,11 @@ struct policy_rule {
 	bool allow;
 	bool has_client;
 	struct prefix client;
-	uint8_t transports;          /* CONFIG_TCP | CONFIG_UDP */
+	uint8_t transports; /* CONFIG_TCP | CONFIG_UDP */
 	struct port_range external;
 	struct port_range internal;
-	char *description;           /* fnmatch(3) pattern; NULL = any */
-	unsigned line;               /* where the section begins */
+	char *description; /* fnmatch(3) pattern; NULL = any */
+	unsigned line;	   /* where the section begins */
 };
 
 enum config_igd { CONFIG_IGD_AUTO, CONFIG_IGD_1, CONFIG_IGD_2 };
@@ -43,17 +43,17 @@ struct config_upnp {
 	char *worker_user;
 	enum config_igd igd_version;
 	uint32_t http_port;
-	char *friendly_name;         /* never NULL, as model_name */
+	char *friendly_name; /* never NULL, as model_name */
 	char *model_name;
 	char *model_number;
 	char *serial_number;
 	char uuid[CONFIG_UUID_SIZE]; /* lower case; "": the one kept in the state directory */
 	char *presentation_url;
-	uint32_t ssdp_interval;      /* seconds */
+	uint32_t ssdp_interval; /* seconds */
 	bool strict_ssdp;
 	uint32_t http_requests_per_second; /* per client; 0 = no limit */
 	uint32_t http_connections_per_client;
-	uint32_t http_connections;   /* of one LAN */
+	uint32_t http_connections; /* of one LAN */
 	bool read_others_mappings;
 };
 
@@ -65,31 +65,32 @@ struct config {
 	size_t rules;
 	char *state_directory;
 	char *control_socket;
-	bool control_readable;       /* control-access = all: everybody may read, not only root and group portlease */
+	bool control_readable; /* control-access = all: everybody may read, not only root and group
+				  portlease */
 	char *user;
 	enum log_level log_level;
 	enum log_target log_target;
 	bool nat_pmp;
 	bool pcp;
-	uint32_t min_lifetime;       /* seconds, PCP only */
-	uint32_t max_lifetime;       /* seconds, PCP and NAT-PMP */
+	uint32_t min_lifetime; /* seconds, PCP only */
+	uint32_t max_lifetime; /* seconds, PCP and NAT-PMP */
 	struct port_range random_ports;
 	uint32_t max_mappings_per_client;
 	uint32_t requests_per_second; /* NAT-PMP and PCP, per client; 0 = no limit */
 	struct config_upnp upnp;
-	char *text;                   /* of the file without its comments: reads as the same */
+	char *text; /* of the file without its comments: reads as the same */
 };
 
 /*
- * Reads a file.  NULL: what is wrong is in error, as "FILE:LINE: what was found, what was expected", the line being
- * that of the value.  The caller frees the result.
+ * Reads a file.  NULL: what is wrong is in error, as "FILE:LINE: what was found, what was
+ * expected", the line being that of the value.  The caller frees the result.
  */
 struct config *config_read(const char *path, char *error, size_t error_size);
 void config_free(struct config *); /* NULL is allowed */
 
 /*
- * Every key there is, as "section key" pairs ("" = top level) in the order of the man page, ended by NULL; the manual's
- * list is tested against it.
+ * Every key there is, as "section key" pairs ("" = top level) in the order of the man page, ended
+ * by NULL; the manual's list is tested against it.
  */
 struct config_key {
 	const char *section;

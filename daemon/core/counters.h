@@ -6,17 +6,17 @@
 #include "../../protocols/mapping.h"
 
 struct counters {
-	uint64_t requests[ORIGINS];         /* by protocol, before any check of the core */
-	uint64_t results[MAP_RESULTS];      /* answers by result */
-	uint64_t granted;                   /* new leases */
+	uint64_t requests[ORIGINS];    /* by protocol, before any check of the core */
+	uint64_t results[MAP_RESULTS]; /* answers by result */
+	uint64_t granted;	       /* new leases */
 	uint64_t renewed;
-	uint64_t deleted;                   /* by their clients */
+	uint64_t deleted; /* by their clients */
 	uint64_t expired;
-	uint64_t removed;                   /* by the admin */
+	uint64_t removed; /* by the admin */
 	uint64_t kernel_transactions;
-	uint64_t kernel_aborts;             /* transactions that could not be carried out */
-	uint64_t kernel_refusals;           /* single mappings the kernel would not hold */
-	uint64_t table_restores;            /* after somebody else took our table away */
+	uint64_t kernel_aborts;	  /* transactions that could not be carried out */
+	uint64_t kernel_refusals; /* single mappings the kernel would not hold */
+	uint64_t table_restores;  /* after somebody else took our table away */
 	uint64_t address_changes;
 };
 

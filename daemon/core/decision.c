@@ -11,7 +11,9 @@ lease_remaining(const struct lease_record *record, monotime now)
 {
 	if (record->ends == MONOTIME_NEVER)
 		return MAPPING_LIFETIME_STATIC;
-	return record->ends > now ? (uint32_t)((record->ends - now + MONOTIME_SECOND - 1) / MONOTIME_SECOND) : 0;
+	return record->ends > now
+		   ? (uint32_t)((record->ends - now + MONOTIME_SECOND - 1) / MONOTIME_SECOND)
+		   : 0;
 }
 
 static uint32_t
@@ -24,11 +26,13 @@ granted_lifetime(const struct map_request *request)
 	return lifetime > request->lifetime_max ? request->lifetime_max : lifetime;
 }
 
-/* Several mappings may share an internal endpoint: the asking protocol's own counts, else the oldest. */
+/* Several mappings may share an internal endpoint: the asking protocol's own counts, else the
+ * oldest. */
 static struct lease *
 find_by_internal(const struct decider *d, const struct map_request *request)
 {
-	struct lease *oldest = lease_table_by_internal(d->table, request->transport, &request->internal);
+	struct lease *oldest =
+	    lease_table_by_internal(d->table, request->transport, &request->internal);
 
 	struct lease *found = NULL;
 
@@ -47,9 +51,10 @@ find_by_internal(const struct decider *d, const struct map_request *request)
 static struct lease *
 find_asked(const struct decider *d, const struct map_request *request)
 {
-	return request->by_external ? lease_table_by_remote(d->table, request->transport, request->external_port,
-							    &request->remote)
-				    : find_by_internal(d, request);
+	return request->by_external
+		   ? lease_table_by_remote(d->table, request->transport, request->external_port,
+					   &request->remote)
+		   : find_by_internal(d, request);
 }
 
 static bool
@@ -58,7 +63,8 @@ is_clients(const struct lease *lease, const struct map_request *request)
 	return address_equal(&lease->record.internal.address, &request->internal.address);
 }
 
-/* RFC 6887 11.3: the nonce must match to renew, change or delete.  Who has none cannot know it, nor be asked for it. */
+/* RFC 6887 11.3: the nonce must match to renew, change or delete.  Who has none cannot know it, nor
+ * be asked for it. */
 static bool
 nonce_differs(const struct lease *lease, const struct map_request *request)
 {
@@ -78,8 +84,9 @@ meets_wish(const struct decider *d, const struct map_request *request, uint16_t 
 {
 	if (request->if_taken == IF_TAKEN_OTHER_PORT)
 		return true;
-	return request->external_port == port && (address_is_unspecified(&request->external_address) ||
-						  address_equal(&request->external_address, &d->external));
+	return request->external_port == port &&
+	       (address_is_unspecified(&request->external_address) ||
+		address_equal(&request->external_address, &d->external));
 }
 
 static enum map_result
@@ -114,11 +121,12 @@ edit(struct decider *d, const struct map_request *request, struct lease *lease)
 }
 
 /*
- * The own origin's mapping gets the new lifetime, even a shorter one; an adopted one changes its origin, too; any other
- * stays what it is and keeps the later end (interworking 2.3).
+ * The own origin's mapping gets the new lifetime, even a shorter one; an adopted one changes its
+ * origin, too; any other stays what it is and keeps the later end (interworking 2.3).
  */
 static bool
-apply_renewal(struct decider *d, const struct map_request *request, struct lease *lease, uint32_t lifetime)
+apply_renewal(struct decider *d, const struct map_request *request, struct lease *lease,
+	      uint32_t lifetime)
 {
 	bool adopt = request->adopts & ORIGIN_BIT(lease->record.origin);
 	bool prolong = lease->record.origin != request->origin && !adopt;
@@ -126,7 +134,8 @@ apply_renewal(struct decider *d, const struct map_request *request, struct lease
 
 	if (prolong && lease->record.ends >= ends && !request->by_external)
 		return true;
-	if (!transaction_touch(d->transaction, lease) || (request->by_external && !edit(d, request, lease)))
+	if (!transaction_touch(d->transaction, lease) ||
+	    (request->by_external && !edit(d, request, lease)))
 		return false;
 	if (adopt) {
 		lease->record.origin = request->origin;
@@ -140,7 +149,8 @@ apply_renewal(struct decider *d, const struct map_request *request, struct lease
 }
 
 static enum map_result
-renew(struct decider *d, const struct map_request *request, struct lease *lease, struct map_reply *reply)
+renew(struct decider *d, const struct map_request *request, struct lease *lease,
+      struct map_reply *reply)
 {
 	struct verdict verdict;
 
@@ -171,17 +181,18 @@ renew(struct decider *d, const struct map_request *request, struct lease *lease,
 static bool
 is_at_quota(const struct decider *d, const struct map_request *request)
 {
-	return lease_table_count_of_client(d->table, &request->internal.address) >= d->max_mappings_per_client;
+	return lease_table_count_of_client(d->table, &request->internal.address) >=
+	       d->max_mappings_per_client;
 }
 
 static enum map_result
 pick(struct decider *d, const struct map_request *request, struct map_reply *reply, uint16_t *port)
 {
 	struct port_question question = {
-		.wish = {request->transport, request->internal, request->reserve_companion},
-		.suggested = request->external_port,
-		.if_taken = request->if_taken,
-		.verdict = policy_judge(d->policy, request),
+	    .wish = {request->transport, request->internal, request->reserve_companion},
+	    .suggested = request->external_port,
+	    .if_taken = request->if_taken,
+	    .verdict = policy_judge(d->policy, request),
 	};
 	enum map_result result;
 	struct lease *holder;
@@ -200,8 +211,8 @@ pick(struct decider *d, const struct map_request *request, struct map_reply *rep
 	if (result == MAP_PORT_FORBIDDEN)
 		d->denied_by = question.verdict.denied_by;
 	holder = result == MAP_PORT_TAKEN
-			 ? lease_table_by_external(d->table, request->transport, request->external_port)
-			 : NULL;
+		     ? lease_table_by_external(d->table, request->transport, request->external_port)
+		     : NULL;
 	if (holder && holder->record.ends != MONOTIME_NEVER)
 		reply->lifetime = lease_remaining(&holder->record, d->now);
 	return result;
@@ -212,19 +223,19 @@ insert(struct decider *d, const struct map_request *request, uint16_t port, stru
 {
 	uint32_t lifetime = granted_lifetime(request);
 	const struct lease_record record = {
-		.origin = request->origin,
-		.transport = request->transport,
-		.disabled = request->disabled,
-		.companion = request->reserve_companion,
-		.has_nonce = request->has_nonce,
-		.nonce = request->nonce,
-		.external_port = port,
-		.internal = request->internal,
-		.remote = request->remote,
-		.lifetime = lifetime,
-		.created = d->now,
-		.ends = d->now + lifetime * MONOTIME_SECOND,
-		.description = request->description[0] ? request->description : NULL,
+	    .origin = request->origin,
+	    .transport = request->transport,
+	    .disabled = request->disabled,
+	    .companion = request->reserve_companion,
+	    .has_nonce = request->has_nonce,
+	    .nonce = request->nonce,
+	    .external_port = port,
+	    .internal = request->internal,
+	    .remote = request->remote,
+	    .lifetime = lifetime,
+	    .created = d->now,
+	    .ends = d->now + lifetime * MONOTIME_SECOND,
+	    .description = request->description[0] ? request->description : NULL,
 	};
 	struct lease *lease = transaction_add(d->transaction, &record);
 
@@ -259,7 +270,8 @@ judge_own_port(struct decider *d, const struct map_request *request)
 
 /* Another internal port behind the same external one: a new lease in the old one's place. */
 static enum map_result
-replace(struct decider *d, const struct map_request *request, struct lease *old, struct map_reply *reply)
+replace(struct decider *d, const struct map_request *request, struct lease *old,
+	struct map_reply *reply)
 {
 	enum map_result result = judge_own_port(d, request);
 
@@ -291,7 +303,8 @@ same_remote(const struct lease *lease, const struct map_request *request)
 
 /* The rows of interworking 2.3 that ask by the external port. */
 static enum map_result
-map_by_external(struct decider *d, const struct map_request *request, struct lease *holder, struct map_reply *reply)
+map_by_external(struct decider *d, const struct map_request *request, struct lease *holder,
+		struct map_reply *reply)
 {
 	enum map_result refusal;
 
@@ -319,7 +332,8 @@ decide_map(struct decider *d, const struct map_request *request, struct map_repl
 
 	/* Not for this remote host, but perhaps for another. */
 	if (!lease && request->by_external)
-		lease = lease_table_by_external(d->table, request->transport, request->external_port);
+		lease =
+		    lease_table_by_external(d->table, request->transport, request->external_port);
 	if (!lease)
 		return create(d, request, reply);
 	if (request->by_external)
@@ -342,7 +356,8 @@ decide_delete(struct decider *d, const struct map_request *request, struct map_r
 		reply->lifetime = lease_remaining(&lease->record, d->now);
 		return MAP_NOT_YOURS;
 	}
-	return transaction_end(d->transaction, lease, ENDING_DELETED, d->now) ? MAP_OK : MAP_NO_RESOURCES;
+	return transaction_end(d->transaction, lease, ENDING_DELETED, d->now) ? MAP_OK
+									      : MAP_NO_RESOURCES;
 }
 
 static enum map_result
@@ -357,7 +372,8 @@ decide_delete_all(struct decider *d, const struct map_request *request, struct m
 		if (lease->record.transport != request->transport)
 			continue;
 		if (lease->record.origin == ORIGIN_STATIC)
-			result = MAP_OTHER_MECHANISM; /* RFC 6886 3.4: as many as possible, and say so */
+			result =
+			    MAP_OTHER_MECHANISM; /* RFC 6886 3.4: as many as possible, and say so */
 		else if ((request->may_delete & ORIGIN_BIT(lease->record.origin)) &&
 			 !transaction_end(d->transaction, lease, ENDING_DELETED, d->now))
 			result = MAP_NO_RESOURCES;
@@ -383,11 +399,11 @@ decide_announce(struct decider *d, const struct map_request *request, struct map
 }
 
 static decide_fn *const deciders[REQUEST_KINDS] = {
-	[REQUEST_ADDRESS] = decide_address,
-	[REQUEST_ANNOUNCE] = decide_announce,
-	[REQUEST_MAP] = decide_map,
-	[REQUEST_DELETE] = decide_delete,
-	[REQUEST_DELETE_ALL] = decide_delete_all,
+    [REQUEST_ADDRESS] = decide_address,
+    [REQUEST_ANNOUNCE] = decide_announce,
+    [REQUEST_MAP] = decide_map,
+    [REQUEST_DELETE] = decide_delete,
+    [REQUEST_DELETE_ALL] = decide_delete_all,
 };
 
 void
@@ -407,5 +423,6 @@ decision_stands_on(const struct map_request *request, const struct lease_record 
 	if (request->by_external && request->kind == REQUEST_DELETE)
 		return request->external_port == lease->external_port;
 	return address_equal(&request->internal.address, &lease->internal.address) &&
-	       (request->kind == REQUEST_DELETE_ALL || request->internal.port == lease->internal.port);
+	       (request->kind == REQUEST_DELETE_ALL ||
+		request->internal.port == lease->internal.port);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a request comes to: the conflict and delete matrices, lifetimes and quotas, for every protocol alike.  Changes the
- * lease table through the transaction; what differs between protocols is data in the request.
+ * What a request comes to: the conflict and delete matrices, lifetimes and quotas, for every
+ * protocol alike.  Changes the lease table through the transaction; what differs between protocols
+ * is data in the request.
  */
 #ifndef PORTLEASE_DECISION_H
 #define PORTLEASE_DECISION_H
@@ -15,12 +16,13 @@ struct decider {
 	struct policy *policy;
 	const struct port_pick_options *ports;
 	uint32_t max_mappings_per_client;
-	struct address external;     /* unspecified = none */
+	struct address external; /* unspecified = none */
 	monotime now;
-	unsigned denied_by;          /* out: line of the rule that refused, 0 = none or the default policy */
+	unsigned denied_by; /* out: line of the rule that refused, 0 = none or the default policy */
 };
 
-/* Fills all of *reply but the epoch.  A MAP_OK holds if the transaction carries out every change it stands on. */
+/* Fills all of *reply but the epoch.  A MAP_OK holds if the transaction carries out every change it
+ * stands on. */
 void decide(struct decider *, const struct map_request *, struct map_reply *reply);
 /* Does the answer stand on what the transaction does to this lease? */
 bool decision_stands_on(const struct map_request *, const struct lease_record *);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Batches requests: each is decided as it comes, one transaction carries all of them out, then all are answered. */
+/* Batches requests: each is decided as it comes, one transaction carries all of them out, then all
+ * are answered. */
 #include "engine.h"
 
 #include <errno.h>
@@ -12,7 +13,8 @@
 
 enum { BATCH_MAX = 64, EXPIRE_MAX = 250 };
 
-/* Putting our table back costs a token; one comes back each second.  Bounds what a program that keeps removing it can cost. */
+/* Putting our table back costs a token; one comes back each second.  Bounds what a program that
+ * keeps removing it can cost. */
 enum { RESTORE_BURST = 20 };
 #define RESTORE_REFILL MONOTIME_SECOND
 #define EXPIRE_RETRY   MONOTIME_SECOND
@@ -32,15 +34,15 @@ struct engine {
 	struct firewall_network network;
 	struct address external;
 	monotime epoch;
-	bool created;              /* the kernel has had our table */
-	bool lost;                 /* and has not got it now */
+	bool created; /* the kernel has had our table */
+	bool lost;    /* and has not got it now */
 	unsigned restore_tokens;
-	monotime restore_since;    /* when the tokens were last counted */
-	monotime retry;            /* the kernel would not let leases end: not again before */
+	monotime restore_since; /* when the tokens were last counted */
+	monotime retry;		/* the kernel would not let leases end: not again before */
 	uint64_t table_changes;
 	struct counters counters;
 	struct log_limit limit;
-	monotime now;              /* of the call being served; for what settling logs */
+	monotime now; /* of the call being served; for what settling logs */
 };
 
 struct engine *
@@ -78,20 +80,22 @@ log_lease(struct engine *e, const char *event, const struct lease_record *r)
 	char client[ADDRESS_TEXT_SIZE];
 
 	if (log_limited(&e->limit, LOG_LEVEL_INFO, e->now))
-		log_line(LOG_LEVEL_INFO, "lease", event,
-			 "id=%" PRIu64 " client=%s protocol=%s transport=%s external=%u internal=%u lifetime=%" PRIu32, r->id,
-			 address_print(&r->internal.address, client), origin_name(r->origin),
-			 transport_name(r->transport), r->external_port, r->internal.port, r->lifetime);
+		log_line(
+		    LOG_LEVEL_INFO, "lease", event,
+		    "id=%" PRIu64
+		    " client=%s protocol=%s transport=%s external=%u internal=%u lifetime=%" PRIu32,
+		    r->id, address_print(&r->internal.address, client), origin_name(r->origin),
+		    transport_name(r->transport), r->external_port, r->internal.port, r->lifetime);
 }
 
 static const struct {
 	const char *event;
 	size_t counter; /* offset in struct counters */
 } endings[] = {
-	[ENDING_EXPIRED] = {"expired", offsetof(struct counters, expired)},
-	[ENDING_DELETED] = {"deleted", offsetof(struct counters, deleted)},
-	[ENDING_REMOVED] = {"removed", offsetof(struct counters, removed)},
-	[ENDING_REPLACED] = {"replaced", offsetof(struct counters, deleted)},
+    [ENDING_EXPIRED] = {"expired", offsetof(struct counters, expired)},
+    [ENDING_DELETED] = {"deleted", offsetof(struct counters, deleted)},
+    [ENDING_REMOVED] = {"removed", offsetof(struct counters, removed)},
+    [ENDING_REPLACED] = {"replaced", offsetof(struct counters, deleted)},
 };
 
 static void
@@ -103,7 +107,8 @@ settle_change(void *arg, const struct change *change)
 	if (change->failed) {
 		e->counters.kernel_refusals += change->refused;
 		for (size_t i = 0; i < e->members; i++)
-			if (e->batch[i].reply.result == MAP_OK && decision_stands_on(&e->batch[i].request, record))
+			if (e->batch[i].reply.result == MAP_OK &&
+			    decision_stands_on(&e->batch[i].request, record))
 				e->batch[i].reply = (struct map_reply){.result = MAP_NO_RESOURCES};
 	} else if (change->ending && !change->existed) {
 		return; /* came and went within the batch */
@@ -164,7 +169,8 @@ stage_chunk(struct engine *e, struct chunk *chunk, uint64_t *id, monotime now)
 		mapping = lease_mapping(record, now, comment);
 		chunk->lease[chunk->count] = lease;
 		chunk->outcome[chunk->count] = (struct firewall_outcome){0};
-		firewall_stage(e->options.firewall, FIREWALL_ADD, &mapping, &chunk->outcome[chunk->count]);
+		firewall_stage(e->options.firewall, FIREWALL_ADD, &mapping,
+			       &chunk->outcome[chunk->count]);
 		chunk->count++;
 	}
 }
@@ -181,8 +187,8 @@ drop_objected(struct engine *e, struct chunk *chunk, monotime now)
 
 			if (log_limited(&e->limit, LOG_LEVEL_ERROR, now))
 				log_line(LOG_LEVEL_ERROR, "lease", "refused-by-kernel",
-					 "id=%" PRIu64 " external=%u errno=%d", r->id, r->external_port,
-					 chunk->outcome[i].error);
+					 "id=%" PRIu64 " external=%u errno=%d", r->id,
+					 r->external_port, chunk->outcome[i].error);
 			transaction_refuse(e->transaction, chunk->lease[i], now);
 			any = true;
 		}
@@ -190,8 +196,8 @@ drop_objected(struct engine *e, struct chunk *chunk, monotime now)
 }
 
 /*
- * Makes the kernel's table anew from ours: the skeleton with the first chunk, then chunk by chunk.  What the batch did so
- * far is in it, and final.
+ * Makes the kernel's table anew from ours: the skeleton with the first chunk, then chunk by chunk.
+ * What the batch did so far is in it, and final.
  */
 static int
 rebuild(struct engine *e, monotime now, struct fault *fault)
@@ -229,7 +235,8 @@ restore(struct engine *e, monotime now, struct fault *fault)
 
 	e->lost = true;
 	if (!may_restore(e, now))
-		return fault_set(fault, EBUSY, "the table keeps being removed: waiting before it is put back");
+		return fault_set(fault, EBUSY,
+				 "the table keeps being removed: waiting before it is put back");
 	e->restore_tokens--;
 	error = rebuild(e, now, fault);
 	if (error) {
@@ -255,7 +262,8 @@ commit(struct engine *e, monotime now)
 	if (error) {
 		e->counters.kernel_aborts++;
 		if (log_limited(&e->limit, LOG_LEVEL_ERROR, now))
-			log_line(LOG_LEVEL_ERROR, "firewall", "transaction failed", "reason=\"%s\"", fault.text);
+			log_line(LOG_LEVEL_ERROR, "firewall", "transaction failed", "reason=\"%s\"",
+				 fault.text);
 		transaction_undo(e->transaction, now);
 	}
 	transaction_settle(e->transaction, settle_change, e);
@@ -270,14 +278,16 @@ log_refusal(struct engine *e, const struct member *m, monotime now)
 
 	if (log_limited(&e->limit, LOG_LEVEL_INFO, now))
 		log_line(LOG_LEVEL_INFO, "request", "refused",
-			 "client=%s protocol=%s transport=%s external=%u internal=%u reason=%s rule-line=%u",
+			 "client=%s protocol=%s transport=%s external=%u internal=%u reason=%s "
+			 "rule-line=%u",
 			 address_print(&r->client, client), origin_name(r->origin),
-			 r->transport ? transport_name(r->transport) : "none",
-			 r->external_port, r->internal.port, map_result_name(m->reply.result), m->denied_by);
+			 r->transport ? transport_name(r->transport) : "none", r->external_port,
+			 r->internal.port, map_result_name(m->reply.result), m->denied_by);
 }
 
 void
-engine_refuse(struct engine *e, const struct map_request *request, enum map_result result, monotime now)
+engine_refuse(struct engine *e, const struct map_request *request, enum map_result result,
+	      monotime now)
 {
 	const struct member refused = {.request = *request, .reply.result = result};
 
@@ -290,13 +300,13 @@ engine_submit(struct engine *e, const struct map_request *request, monotime now)
 {
 	struct member *m;
 	struct decider d = {
-		.table = e->table,
-		.transaction = e->transaction,
-		.policy = e->options.policy,
-		.ports = &e->options.ports,
-		.max_mappings_per_client = e->options.max_mappings_per_client,
-		.external = e->external,
-		.now = now,
+	    .table = e->table,
+	    .transaction = e->transaction,
+	    .policy = e->options.policy,
+	    .ports = &e->options.ports,
+	    .max_mappings_per_client = e->options.max_mappings_per_client,
+	    .external = e->external,
+	    .now = now,
 	};
 
 	if (e->members == BATCH_MAX)
@@ -323,7 +333,8 @@ engine_flush(struct engine *e, monotime now)
 		e->counters.results[m->reply.result]++;
 		if (m->reply.result != MAP_OK)
 			log_refusal(e, m, now);
-		m->request.asker.answer(m->request.asker.who, m->request.asker.slot, &m->request, &m->reply);
+		m->request.asker.answer(m->request.asker.who, m->request.asker.slot, &m->request,
+					&m->reply);
 	}
 }
 
@@ -368,8 +379,8 @@ engine_remove(struct engine *e, uint64_t id, monotime now)
 }
 
 int
-engine_set_network(struct engine *e, const struct firewall_network *network, const struct address *external,
-		   monotime now, struct fault *fault)
+engine_set_network(struct engine *e, const struct firewall_network *network,
+		   const struct address *external, monotime now, struct fault *fault)
 {
 	int error;
 
@@ -440,5 +451,6 @@ engine_connections(struct engine *e, const struct lease *lease)
 {
 	const struct lease_record *r = &lease->record;
 
-	return r->connections + firewall_connections(e->options.firewall, r->transport, r->external_port, &r->remote);
+	return r->connections + firewall_connections(e->options.firewall, r->transport,
+						     r->external_port, &r->remote);
 }

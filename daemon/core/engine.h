@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Decides and carries out every request: policy, lease table, port, one kernel transaction per batch, then the answers.
- * The only writer to the table and to the kernel.  Knows no protocol and no socket; time is an argument.
+ * Decides and carries out every request: policy, lease table, port, one kernel transaction per
+ * batch, then the answers. The only writer to the table and to the kernel.  Knows no protocol and
+ * no socket; time is an argument.
  */
 #ifndef PORTLEASE_ENGINE_H
 #define PORTLEASE_ENGINE_H
@@ -14,8 +15,8 @@
 struct engine;
 
 struct engine_options {
-	struct policy *policy;             /* borrowed */
-	struct firewall *firewall;         /* borrowed */
+	struct policy *policy;	   /* borrowed */
+	struct firewall *firewall; /* borrowed */
 	uint32_t max_mappings_per_client;
 	struct port_pick_options ports;
 };
@@ -23,36 +24,41 @@ struct engine_options {
 struct engine *engine_new(const struct engine_options *, monotime now); /* NULL: out of memory */
 void engine_free(struct engine *); /* leaves the kernel as it is; NULL is allowed */
 
-/* Copied; answered by request.asker.answer() in a later engine_flush() (a full batch is flushed at once). */
+/* Copied; answered by request.asker.answer() in a later engine_flush() (a full batch is flushed at
+ * once). */
 void engine_submit(struct engine *, const struct map_request *, monotime now);
 /* Commits what the batch changed in one kernel transaction, then answers every request of it. */
 void engine_flush(struct engine *, monotime now);
 
-/* A decoder refused this one, as far as it was read: counted and logged as the engine's own refusals are. */
+/* A decoder refused this one, as far as it was read: counted and logged as the engine's own
+ * refusals are. */
 void engine_refuse(struct engine *, const struct map_request *, enum map_result, monotime now);
 
 /*
- * Does what is due: ends leases, puts back a lost table.  Returns when to call again, MONOTIME_NEVER if nothing is
- * pending.  Call it after every flush too, since a new lease may end first.
+ * Does what is due: ends leases, puts back a lost table.  Returns when to call again,
+ * MONOTIME_NEVER if nothing is pending.  Call it after every flush too, since a new lease may end
+ * first.
  */
 monotime engine_run(struct engine *, monotime now);
 
-/* Ends leases from here on (the admin's remove); takes part in the batch: flush after it.  False: no such lease. */
+/* Ends leases from here on (the admin's remove); takes part in the batch: flush after it.  False:
+ * no such lease. */
 bool engine_remove(struct engine *, uint64_t id, monotime now);
 
 /*
- * The WAN and LANs as they are now; external: the address told to clients, unspecified = none.  A change of external
- * starts a new epoch.  The kernel's table is created by the first call.  0 or -errno.
+ * The WAN and LANs as they are now; external: the address told to clients, unspecified = none.  A
+ * change of external starts a new epoch.  The kernel's table is created by the first call.  0 or
+ * -errno.
  */
-int engine_set_network(struct engine *, const struct firewall_network *, const struct address *external, monotime now,
-		       struct fault *);
+int engine_set_network(struct engine *, const struct firewall_network *,
+		       const struct address *external, monotime now, struct fault *);
 
 /* Somebody committed to nftables: look after our table.  Then call engine_run(). */
 void engine_check_table(struct engine *, monotime now);
 
 /* Grows by one with each lease that comes, ends, or is changed in more than its lifetime. */
 uint64_t engine_table_changes(const struct engine *);
-uint32_t engine_epoch(const struct engine *, monotime now); /* seconds; one for all protocols */
+uint32_t engine_epoch(const struct engine *, monotime now);    /* seconds; one for all protocols */
 struct address engine_external_address(const struct engine *); /* unspecified = none */
 const struct lease_table *engine_leases(const struct engine *);
 const struct counters *engine_counters(const struct engine *);

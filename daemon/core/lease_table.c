@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Four trees over the leases, one over their clients, the quarantine, and a bitmap a transport for each kind of claim on a port. */
+/* Four trees over the leases, one over their clients, the quarantine, and a bitmap a transport for
+ * each kind of claim on a port. */
 #include "lease_table.h"
 
 #include <assert.h>
@@ -22,7 +23,8 @@ struct quarantine {
 	monotime until;
 	RB_ENTRY(quarantine) by_port;
 	RB_ENTRY(quarantine) by_internal;
-	TAILQ_ENTRY(quarantine) by_age; /* all are kept equally long: oldest first is first to end */
+	TAILQ_ENTRY(quarantine)
+	by_age; /* all are kept equally long: oldest first is first to end */
 };
 
 static int
@@ -48,7 +50,8 @@ compare_external(const struct lease *a, const struct lease *b)
 }
 
 static int
-compare_sockets(enum transport at, const struct endpoint *a, enum transport bt, const struct endpoint *b)
+compare_sockets(enum transport at, const struct endpoint *a, enum transport bt,
+		const struct endpoint *b)
 {
 	int c = address_compare(&a->address, &b->address);
 
@@ -60,7 +63,8 @@ compare_sockets(enum transport at, const struct endpoint *a, enum transport bt, 
 static int
 compare_internal(const struct lease *a, const struct lease *b)
 {
-	int c = compare_sockets(a->record.transport, &a->record.internal, b->record.transport, &b->record.internal);
+	int c = compare_sockets(a->record.transport, &a->record.internal, b->record.transport,
+				&b->record.internal);
 
 	return c ? c : compare_id(a, b);
 }
@@ -125,7 +129,8 @@ enum { TCP, UDP, TRANSPORTS };
 
 struct claims {
 	uint64_t leased[PORT_WORDS];
-	uint64_t companion[PORT_WORDS];   /* kept by a lease of the other transport for its own client */
+	uint64_t
+	    companion[PORT_WORDS]; /* kept by a lease of the other transport for its own client */
 	uint64_t quarantined[PORT_WORDS];
 };
 
@@ -278,7 +283,8 @@ mark_ports(struct lease_table *table, const struct lease_record *record, bool on
 {
 	set_bit(table->claims[row(record->transport)].leased, record->external_port, on);
 	if (record->companion)
-		set_bit(table->claims[row(other(record->transport))].companion, record->external_port, on);
+		set_bit(table->claims[row(other(record->transport))].companion,
+			record->external_port, on);
 }
 
 static void
@@ -348,7 +354,7 @@ void
 lease_table_relink(struct lease_table *table, struct lease *lease)
 {
 	struct quarantine *q =
-		find_quarantine(table, lease->record.transport, lease->record.external_port);
+	    find_quarantine(table, lease->record.transport, lease->record.external_port);
 
 	if (q)
 		release_quarantine(table, q);
@@ -364,7 +370,8 @@ lease_table_discard(struct lease_table *table, struct lease *lease)
 }
 
 void
-lease_table_set_lifetime(struct lease_table *table, struct lease *lease, uint32_t lifetime, monotime ends)
+lease_table_set_lifetime(struct lease_table *table, struct lease *lease, uint32_t lifetime,
+			 monotime ends)
 {
 	RB_REMOVE(lease_ends, &table->ends, lease);
 	lease->record.lifetime = lifetime;
@@ -403,31 +410,36 @@ lease_table_after_id(const struct lease_table *table, uint64_t id)
 static struct lease *
 at_port(struct lease *lease, enum transport transport, uint16_t port)
 {
-	return lease && lease->record.transport == transport && lease->record.external_port == port ? lease : NULL;
+	return lease && lease->record.transport == transport && lease->record.external_port == port
+		   ? lease
+		   : NULL;
 }
 
 struct lease *
 lease_table_by_external(const struct lease_table *table, enum transport transport, uint16_t port)
 {
-	struct lease key = {.record = {.transport = transport, .external_port = port, .remote = anybody}};
+	struct lease key = {
+	    .record = {.transport = transport, .external_port = port, .remote = anybody}};
 
 	if (!has_bit(table->claims[row(transport)].leased, port))
 		return NULL;
-	return at_port(RB_NFIND(lease_externals, (struct lease_externals *)&table->externals, &key), transport, port);
+	return at_port(RB_NFIND(lease_externals, (struct lease_externals *)&table->externals, &key),
+		       transport, port);
 }
 
 struct lease *
 lease_next_external(const struct lease *lease)
 {
-	return at_port(RB_NEXT(lease_externals, NULL, (struct lease *)lease), lease->record.transport,
-		       lease->record.external_port);
+	return at_port(RB_NEXT(lease_externals, NULL, (struct lease *)lease),
+		       lease->record.transport, lease->record.external_port);
 }
 
 struct lease *
 lease_table_by_remote(const struct lease_table *table, enum transport transport, uint16_t port,
 		      const struct address *remote)
 {
-	struct lease key = {.record = {.transport = transport, .external_port = port, .remote = *remote}};
+	struct lease key = {
+	    .record = {.transport = transport, .external_port = port, .remote = *remote}};
 
 	if (address_is_unspecified(remote))
 		key.record.remote = anybody;
@@ -449,14 +461,17 @@ lease_keeps_port(const struct lease_table *table, const struct lease *lease)
 static bool
 same_internal(const struct lease *lease, enum transport transport, const struct endpoint *internal)
 {
-	return lease && compare_sockets(lease->record.transport, &lease->record.internal, transport, internal) == 0;
+	return lease && compare_sockets(lease->record.transport, &lease->record.internal, transport,
+					internal) == 0;
 }
 
 struct lease *
-lease_table_by_internal(const struct lease_table *table, enum transport transport, const struct endpoint *internal)
+lease_table_by_internal(const struct lease_table *table, enum transport transport,
+			const struct endpoint *internal)
 {
 	struct lease key = {.record = {.transport = transport, .internal = *internal}};
-	struct lease *lease = RB_NFIND(lease_internals, (struct lease_internals *)&table->internals, &key);
+	struct lease *lease =
+	    RB_NFIND(lease_internals, (struct lease_internals *)&table->internals, &key);
 
 	return same_internal(lease, transport, internal) ? lease : NULL;
 }
@@ -472,7 +487,8 @@ lease_next_internal(const struct lease *lease)
 bool
 lease_goes_out(const struct lease_table *table, const struct lease *lease)
 {
-	const struct lease *l = lease_table_by_internal(table, lease->record.transport, &lease->record.internal);
+	const struct lease *l =
+	    lease_table_by_internal(table, lease->record.transport, &lease->record.internal);
 
 	while (l && l->record.disabled)
 		l = lease_next_internal(l);
@@ -483,7 +499,8 @@ struct lease *
 lease_table_first_of_client(const struct lease_table *table, const struct address *client)
 {
 	struct lease key = {.record.internal.address = *client};
-	struct lease *lease = RB_NFIND(lease_internals, (struct lease_internals *)&table->internals, &key);
+	struct lease *lease =
+	    RB_NFIND(lease_internals, (struct lease_internals *)&table->internals, &key);
 
 	return lease && address_equal(&lease->record.internal.address, client) ? lease : NULL;
 }
@@ -518,7 +535,8 @@ lease_table_count_of_client(const struct lease_table *table, const struct addres
 	return client ? client->leases : 0;
 }
 
-/* Does another client stand in the way by what it holds, or keeps, on the other transport's port? */
+/* Does another client stand in the way by what it holds, or keeps, on the other transport's port?
+ */
 static bool
 companion_in_the_way(const struct lease_table *table, const struct port_wish *wish, uint16_t port)
 {
@@ -531,16 +549,19 @@ companion_in_the_way(const struct lease_table *table, const struct port_wish *wi
 static bool
 is_kept_for(const struct quarantine *q, const struct port_wish *wish)
 {
-	return q && compare_sockets(q->transport, &q->internal, wish->transport, &wish->internal) == 0;
+	return q &&
+	       compare_sockets(q->transport, &q->internal, wish->transport, &wish->internal) == 0;
 }
 
 enum port_state
-lease_table_port(struct lease_table *table, const struct port_wish *wish, uint16_t port, monotime now)
+lease_table_port(struct lease_table *table, const struct port_wish *wish, uint16_t port,
+		 monotime now)
 {
 	const struct quarantine *q;
 
 	purge_quarantine(table, now);
-	if (has_bit(table->claims[row(wish->transport)].leased, port) || companion_in_the_way(table, wish, port))
+	if (has_bit(table->claims[row(wish->transport)].leased, port) ||
+	    companion_in_the_way(table, wish, port))
 		return PORT_TAKEN;
 	q = find_quarantine(table, wish->transport, port);
 	return q && !is_kept_for(q, wish) ? PORT_QUARANTINED : PORT_FREE;
@@ -550,7 +571,8 @@ lease_table_port(struct lease_table *table, const struct port_wish *wish, uint16
 static struct quarantine *
 first_kept_for(struct lease_table *table, const struct port_wish *wish, monotime now)
 {
-	struct quarantine key = {.transport = wish->transport, .internal = wish->internal, .until = now};
+	struct quarantine key = {
+	    .transport = wish->transport, .internal = wish->internal, .until = now};
 	struct quarantine *q;
 
 	purge_quarantine(table, now);
@@ -576,8 +598,8 @@ lease_table_quarantined_for(struct lease_table *table, const struct port_wish *w
 }
 
 void
-lease_table_busy_ports(struct lease_table *table, const struct port_wish *wish, bool count_quarantined, monotime now,
-		       uint64_t busy[PORT_WORDS])
+lease_table_busy_ports(struct lease_table *table, const struct port_wish *wish,
+		       bool count_quarantined, monotime now, uint64_t busy[PORT_WORDS])
 {
 	const struct claims *mine = &table->claims[row(wish->transport)];
 	const struct claims *theirs = &table->claims[row(other(wish->transport))];
@@ -588,5 +610,6 @@ lease_table_busy_ports(struct lease_table *table, const struct port_wish *wish, 
 	for (; q; q = next_kept_for(q, wish))
 		set_bit(busy, q->port, false);
 	for (size_t w = 0; w < PORT_WORDS; w++)
-		busy[w] |= mine->leased[w] | mine->companion[w] | (wish->companion ? theirs->leased[w] : 0);
+		busy[w] |= mine->leased[w] | mine->companion[w] |
+			   (wish->companion ? theirs->leased[w] : 0);
 }

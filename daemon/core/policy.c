@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Judges a request for every external port at once: the port space is cut where any rule begins or ends. */
+/* Judges a request for every external port at once: the port space is cut where any rule begins or
+ * ends. */
 #include "policy.h"
 
 #include <fnmatch.h>
@@ -13,11 +14,12 @@ enum decision { UNDECIDED, ALLOWED, DENIED };
 struct policy {
 	const struct policy_rule *rules;
 	size_t count;
-	/* Segment i is cut[i] … cut[i + 1] - 1; within one, every rule says the same of all ports. */
+	/* Segment i is cut[i] … cut[i + 1] - 1; within one, every rule says the same of all ports.
+	 */
 	uint32_t *cut;
 	size_t segments;
-	uint8_t *decision;         /* of each segment, for the request being judged */
-	struct port_range *range;  /* the verdict's */
+	uint8_t *decision;	  /* of each segment, for the request being judged */
+	struct port_range *range; /* the verdict's */
 };
 
 static int
@@ -87,7 +89,8 @@ rule_matches(const struct policy_rule *rule, const struct map_request *request)
 
 	return (rule->transports & transport) &&
 	       (!rule->has_client || prefix_contains(&rule->client, &request->client)) &&
-	       request->internal.port >= rule->internal.first && request->internal.port <= rule->internal.last &&
+	       request->internal.port >= rule->internal.first &&
+	       request->internal.port <= rule->internal.last &&
 	       (!rule->description || fnmatch(rule->description, request->description, 0) == 0);
 }
 
@@ -113,7 +116,8 @@ apply_default(struct policy *policy, const struct map_request *request)
 
 	for (size_t i = 0; i < policy->segments; i++)
 		if (policy->decision[i] == UNDECIDED)
-			policy->decision[i] = fits && policy->cut[i] >= UNPRIVILEGED ? ALLOWED : DENIED;
+			policy->decision[i] =
+			    fits && policy->cut[i] >= UNPRIVILEGED ? ALLOWED : DENIED;
 }
 
 static size_t
@@ -122,7 +126,8 @@ collect(struct policy *policy)
 	size_t n = 0;
 
 	for (size_t i = 0; i < policy->segments; i++) {
-		uint16_t first = (uint16_t)policy->cut[i], last = (uint16_t)(policy->cut[i + 1] - 1);
+		uint16_t first = (uint16_t)policy->cut[i],
+			 last = (uint16_t)(policy->cut[i + 1] - 1);
 
 		if (policy->decision[i] != ALLOWED)
 			continue;
@@ -138,13 +143,15 @@ struct verdict
 policy_judge(struct policy *policy, const struct map_request *request)
 {
 	struct verdict verdict = {.range = policy->range};
-	uint16_t first_choice = request->external_port ? request->external_port : request->internal.port;
+	uint16_t first_choice =
+	    request->external_port ? request->external_port : request->internal.port;
 
 	memset(policy->decision, UNDECIDED, policy->segments);
 	for (size_t i = 0; i < policy->count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
 
-		if (rule_matches(rule, request) && paint(policy, rule, first_choice) && !rule->allow)
+		if (rule_matches(rule, request) && paint(policy, rule, first_choice) &&
+		    !rule->allow)
 			verdict.denied_by = rule->line;
 	}
 	apply_default(policy, request);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which external ports may this request have?  The admin's rules in order, then the default policy.  Pure. */
+/* Which external ports may this request have?  The admin's rules in order, then the default policy.
+ * Pure. */
 #ifndef PORTLEASE_POLICY_H
 #define PORTLEASE_POLICY_H
 
@@ -11,16 +12,18 @@ struct policy;
 struct policy *policy_new(const struct policy_rule *rules, size_t count);
 void policy_free(struct policy *); /* NULL is allowed */
 
-/* The allowed external ports, ascending, disjoint, within 1-65535.  Valid until the next policy_judge(). */
+/* The allowed external ports, ascending, disjoint, within 1-65535.  Valid until the next
+ * policy_judge(). */
 struct verdict {
 	const struct port_range *range;
-	size_t ranges;             /* 0: nothing is allowed */
-	unsigned denied_by;        /* line of the rule that denied the port it would have got first; 0: no rule did */
+	size_t ranges;	    /* 0: nothing is allowed */
+	unsigned denied_by; /* line of the rule that denied the port it would have got first; 0: no
+			       rule did */
 };
 
 /*
- * First match wins, per external port.  What no rule decides is allowed iff internal and external port are >= 1024 and
- * the internal address is the client's own.
+ * First match wins, per external port.  What no rule decides is allowed iff internal and external
+ * port are >= 1024 and the internal address is the client's own.
  */
 struct verdict policy_judge(struct policy *, const struct map_request *);
 

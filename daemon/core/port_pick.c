@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Picks external ports.  A random pick counts bits, so its work is bounded and it finds a free port whenever there is one. */
+/* Picks external ports.  A random pick counts bits, so its work is bounded and it finds a free port
+ * whenever there is one. */
 #include "port_pick.h"
 
 #include <string.h>
@@ -8,9 +9,9 @@ static const struct {
 	enum transport transport;
 	uint16_t port;
 } ours[] = {
-	{TRANSPORT_UDP, 1900}, /* SSDP */
-	{TRANSPORT_UDP, 5350}, /* RFC 6887 11.3 */
-	{TRANSPORT_UDP, 5351},
+    {TRANSPORT_UDP, 1900}, /* SSDP */
+    {TRANSPORT_UDP, 5350}, /* RFC 6887 11.3 */
+    {TRANSPORT_UDP, 5351},
 };
 
 enum { OURS = sizeof(ours) / sizeof(ours[0]) };
@@ -24,8 +25,9 @@ struct search {
 };
 
 /*
- * Random ports are taken from three tiers in turn: below 32768 (some NAT-PMP clients read ports as signed); then what
- * neither the gateway's own sockets nor the reservation's substitute ports use; then the rest.
+ * Random ports are taken from three tiers in turn: below 32768 (some NAT-PMP clients read ports as
+ * signed); then what neither the gateway's own sockets nor the reservation's substitute ports use;
+ * then the rest.
  */
 enum tier { TIER_LOW, TIER_QUIET, TIER_REST, TIERS };
 
@@ -52,7 +54,8 @@ usable(const struct search *s, uint16_t port, enum port_state worst)
 {
 	return port != 0 && verdict_allows(&s->question->verdict, port) &&
 	       !port_is_ours(s->question->wish.transport, port) &&
-	       lease_table_port(s->table, &s->question->wish, port, s->now) <= worst && !listening(s, port);
+	       lease_table_port(s->table, &s->question->wish, port, s->now) <= worst &&
+	       !listening(s, port);
 }
 
 static enum map_result
@@ -137,9 +140,11 @@ pick_in_tier(struct search *s, enum tier tier)
 	uint32_t count = 0;
 
 	for (size_t w = 0; w < PORT_WORDS; w++)
-		count += (uint32_t)__builtin_popcountll(s->candidate[w] & tier_word(s->options, tier, w));
+		count += (uint32_t)__builtin_popcountll(s->candidate[w] &
+							tier_word(s->options, tier, w));
 	for (; count > 0; count--) {
-		uint32_t n = (uint32_t)((uint64_t)s->options->random(s->options->random_arg) * count >> 32);
+		uint32_t n =
+		    (uint32_t)((uint64_t)s->options->random(s->options->random_arg) * count >> 32);
 		uint16_t port = nth_candidate(s, tier, n);
 
 		if (!listening(s, port))
@@ -149,7 +154,8 @@ pick_in_tier(struct search *s, enum tier tier)
 	return 0;
 }
 
-/* Ports that only the client's own mappings of the other transport stand on: free for it, though marked busy. */
+/* Ports that only the client's own mappings of the other transport stand on: free for it, though
+ * marked busy. */
 static uint16_t
 pick_own_companion(const struct search *s, enum port_state worst)
 {
@@ -160,8 +166,8 @@ pick_own_companion(const struct search *s, enum port_state worst)
 	for (; lease; lease = lease_next_of_client(lease)) {
 		uint16_t port = lease->record.external_port;
 
-		if (lease->record.transport != wish->transport && port >= random->first && port <= random->last &&
-		    usable(s, port, worst))
+		if (lease->record.transport != wish->transport && port >= random->first &&
+		    port <= random->last && usable(s, port, worst))
 			return port;
 	}
 	return 0;
@@ -184,14 +190,14 @@ pick_randomly(struct search *s)
 }
 
 enum map_result
-port_pick(const struct port_pick_options *options, struct lease_table *table, const struct port_question *question,
-	  monotime now, uint16_t *port)
+port_pick(const struct port_pick_options *options, struct lease_table *table,
+	  const struct port_question *question, monotime now, uint16_t *port)
 {
 	struct search s = {.options = options, .table = table, .question = question, .now = now};
 	const uint16_t wished[] = {
-		question->suggested,
-		lease_table_quarantined_for(table, &question->wish, now),
-		question->wish.internal.port,
+	    question->suggested,
+	    lease_table_quarantined_for(table, &question->wish, now),
+	    question->wish.internal.port,
 	};
 
 	if (question->verdict.ranges == 0)

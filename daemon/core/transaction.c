@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Removals are staged before additions, so one batch may hand a port or an outbound socket from one lease to another. */
+/* Removals are staged before additions, so one batch may hand a port or an outbound socket from one
+ * lease to another. */
 #include "transaction.h"
 
 #include <errno.h>
@@ -73,8 +74,8 @@ transaction_touch(struct transaction *t, struct lease *lease)
 }
 
 /*
- * After something changed there: who of these shares takes the endpoint's outbound packets, who keeps the port?  Without
- * memory one that should is left out; only others' flows notice.
+ * After something changed there: who of these shares takes the endpoint's outbound packets, who
+ * keeps the port?  Without memory one that should is left out; only others' flows notice.
  */
 static void
 elect(struct transaction *t, const struct lease_record *place)
@@ -112,7 +113,8 @@ transaction_add(struct transaction *t, const struct lease_record *record)
 }
 
 void
-transaction_set_lifetime(struct transaction *t, struct lease *lease, uint32_t lifetime, monotime ends)
+transaction_set_lifetime(struct transaction *t, struct lease *lease, uint32_t lifetime,
+			 monotime ends)
 {
 	lease_table_set_lifetime(t->table, lease, lifetime, ends);
 	elect(t, &lease->record);
@@ -150,20 +152,22 @@ transaction_refuse(struct transaction *t, struct lease *lease, monotime now)
 }
 
 struct mapping
-lease_mapping(const struct lease_record *record, monotime now, char comment[TRANSACTION_COMMENT_SIZE])
+lease_mapping(const struct lease_record *record, monotime now,
+	      char comment[TRANSACTION_COMMENT_SIZE])
 {
 	monotime left = record->ends > now ? record->ends - now : 0;
 
-	snprintf(comment, TRANSACTION_COMMENT_SIZE, "%s %" PRIu64, origin_name(record->origin), record->id);
+	snprintf(comment, TRANSACTION_COMMENT_SIZE, "%s %" PRIu64, origin_name(record->origin),
+		 record->id);
 	return (struct mapping){
-		.transport = record->transport,
-		.external_port = record->external_port,
-		.internal = record->internal,
-		.remote = record->remote,
-		.outbound = record->outbound,
-		.reserves = record->reserves,
-		.timeout = record->ends == MONOTIME_NEVER ? 0 : (uint64_t)(left + TRANSACTION_GRACE),
-		.comment = comment,
+	    .transport = record->transport,
+	    .external_port = record->external_port,
+	    .internal = record->internal,
+	    .remote = record->remote,
+	    .outbound = record->outbound,
+	    .reserves = record->reserves,
+	    .timeout = record->ends == MONOTIME_NEVER ? 0 : (uint64_t)(left + TRANSACTION_GRACE),
+	    .comment = comment,
 	};
 }
 
@@ -209,19 +213,20 @@ apply(struct transaction *t, monotime now, struct fault *fault)
 	struct sending s = {.firewall = t->firewall, .fault = fault, .now = now};
 	struct change *change;
 
-	TAILQ_FOREACH(change, &t->changes, link)
+	TAILQ_FOREACH (change, &t->changes, link)
 		change->removal = change->addition = (struct firewall_outcome){0};
-	TAILQ_FOREACH(change, &t->changes, link)
+	TAILQ_FOREACH (change, &t->changes, link)
 		if (change->existed && !change->failed && !change->before.disabled)
 			stage(&s, FIREWALL_REMOVE, &change->before, &change->removal);
-	TAILQ_FOREACH(change, &t->changes, link)
+	TAILQ_FOREACH (change, &t->changes, link)
 		if (!change->ending && !change->failed && !change->lease->record.disabled)
 			stage(&s, FIREWALL_ADD, &change->lease->record, &change->addition);
 	send_staged(&s);
 	return s.error && s.in_pieces ? -ESTALE : s.error;
 }
 
-/* Puts the table back as it was before this change.  To be called from the latest change to the first. */
+/* Puts the table back as it was before this change.  To be called from the latest change to the
+ * first. */
 static void
 take_back(struct transaction *t, struct change *change, monotime now)
 {
@@ -248,12 +253,14 @@ take_back(struct transaction *t, struct change *change, monotime now)
 static bool
 same_place(const struct lease_record *a, const struct lease_record *b)
 {
-	return a->external_port == b->external_port || /* of whichever transport: it may be kept as a companion */
+	return a->external_port ==
+		   b->external_port || /* of whichever transport: it may be kept as a companion */
 	       (a->transport == b->transport && a->internal.port == b->internal.port &&
 		address_equal(&a->internal.address, &b->internal.address));
 }
 
-/* A change that shares its port or its internal endpoint with a failed one may stand on what that one did not do. */
+/* A change that shares its port or its internal endpoint with a failed one may stand on what that
+ * one did not do. */
 static void
 spread_failure(struct transaction *t)
 {
@@ -262,23 +269,24 @@ spread_failure(struct transaction *t)
 
 	while (more) {
 		more = false;
-		TAILQ_FOREACH(a, &t->changes, link) {
+		TAILQ_FOREACH (a, &t->changes, link) {
 			if (!a->failed)
 				continue;
-			TAILQ_FOREACH(b, &t->changes, link)
+			TAILQ_FOREACH (b, &t->changes, link)
 				if (!b->failed && same_place(&a->lease->record, &b->lease->record))
 					b->failed = more = true;
 		}
 	}
 }
 
-/* Does the kernel lack what we would remove, or hold what we would add?  Then it differs by more than this batch. */
+/* Does the kernel lack what we would remove, or hold what we would add?  Then it differs by more
+ * than this batch. */
 static bool
 is_stale(const struct transaction *t)
 {
 	struct change *change;
 
-	TAILQ_FOREACH(change, &t->changes, link)
+	TAILQ_FOREACH (change, &t->changes, link)
 		if (change->removal.error == ENOENT || change->addition.error == EEXIST)
 			return true;
 	return false;
@@ -291,7 +299,7 @@ find_refused(struct transaction *t)
 	struct change *change;
 	bool any = false;
 
-	TAILQ_FOREACH(change, &t->changes, link)
+	TAILQ_FOREACH (change, &t->changes, link)
 		if (change->removal.error || change->addition.error)
 			any = change->failed = change->refused = true;
 	return any;
@@ -311,8 +319,8 @@ transaction_commit(struct transaction *t, monotime now, struct fault *fault)
 		return error;
 	spread_failure(t);
 	TAILQ_FOREACH_REVERSE(change, &t->changes, changes, link)
-		if (change->failed)
-			take_back(t, change, now);
+	if (change->failed)
+		take_back(t, change, now);
 	return apply(t, now, fault);
 }
 
@@ -328,10 +336,10 @@ transaction_undo(struct transaction *t, monotime now)
 	struct change *change;
 
 	TAILQ_FOREACH_REVERSE(change, &t->changes, changes, link)
-		if (!change->failed) {
-			change->failed = true;
-			take_back(t, change, now);
-		}
+	if (!change->failed) {
+		change->failed = true;
+		take_back(t, change, now);
+	}
 }
 
 void

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A kernel made of arrays: backend/firewall.h with the semantics that matter, and levers for tests. */
+/* A kernel made of arrays: backend/firewall.h with the semantics that matter, and levers for tests.
+ */
 #ifndef PORTLEASE_FAKE_FIREWALL_H
 #define PORTLEASE_FAKE_FIREWALL_H
 
@@ -20,7 +21,8 @@ void fake_firewall_set_clock(struct firewall *, monotime now);
 void fake_firewall_refuse_additions(struct firewall *, unsigned count, int error);
 /* Whole commits fail, naming no culprit. */
 void fake_firewall_fail_commits(struct firewall *, unsigned count, int error);
-/* Somebody takes the table away: firewall_watch() will say so, and until then every commit is -ESTALE. */
+/* Somebody takes the table away: firewall_watch() will say so, and until then every commit is
+ * -ESTALE. */
 void fake_firewall_lose(struct firewall *);
 /* The same once so many transactions have succeeded. */
 void fake_firewall_lose_after(struct firewall *, unsigned transactions);
@@ -32,11 +34,14 @@ void fake_firewall_connect(struct firewall *, enum transport, uint16_t external_
 bool fake_firewall_has_table(const struct firewall *);
 size_t fake_firewall_count(const struct firewall *); /* live mappings */
 /* NULL: none there. */
-const struct fake_mapping *fake_firewall_find(const struct firewall *, enum transport, uint16_t external_port);
+const struct fake_mapping *fake_firewall_find(const struct firewall *, enum transport,
+					      uint16_t external_port);
 /* The same of a mapping for one remote host. */
-const struct fake_mapping *fake_firewall_find_remote(const struct firewall *, enum transport, uint16_t external_port,
+const struct fake_mapping *fake_firewall_find_remote(const struct firewall *, enum transport,
+						     uint16_t external_port,
 						     const struct address *remote);
 const struct firewall_network *fake_firewall_network(const struct firewall *);
-unsigned fake_firewall_commits(const struct firewall *); /* successful ones that changed something */
+unsigned
+fake_firewall_commits(const struct firewall *); /* successful ones that changed something */
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The fake kernel: applies a transaction to copies, so that an aborted one leaves nothing behind. */
+/* The fake kernel: applies a transaction to copies, so that an aborted one leaves nothing behind.
+ */
 #include "fake_firewall.h"
 
 #include <errno.h>
@@ -21,8 +22,9 @@ struct undo {
 };
 
 struct firewall {
-	struct fake_mapping mapping[PLACES]; /* a place for each port of each transport, then those for one remote host */
-	struct mapping remote[REMOTES];      /* whose the latter are */
+	struct fake_mapping mapping[PLACES]; /* a place for each port of each transport, then those
+						for one remote host */
+	struct mapping remote[REMOTES];	     /* whose the latter are */
 	struct staged staged[STAGED_MAX];
 	size_t count;
 	struct undo undo[STAGED_MAX];
@@ -64,7 +66,8 @@ place_of(const struct firewall *f, const struct mapping *m)
 	for (size_t i = 0; i < REMOTES; i++) {
 		if (!f->mapping[2 * PORTS + i].there)
 			vacant = 2 * PORTS + i;
-		else if (same_port(&f->remote[i], m) && address_equal(&f->remote[i].remote, &m->remote))
+		else if (same_port(&f->remote[i], m) &&
+			 address_equal(&f->remote[i].remote, &m->remote))
 			return 2 * PORTS + i;
 	}
 	if (vacant == PLACES)
@@ -133,7 +136,8 @@ apply(struct firewall *f, struct staged *s)
 
 	if (s->change == FIREWALL_REMOVE && !alive(f, old))
 		return ENOENT;
-	if (s->change == FIREWALL_ADD && (alive(f, old) || outbound_clash(f, m) || reservation_clash(f, m)))
+	if (s->change == FIREWALL_ADD &&
+	    (alive(f, old) || outbound_clash(f, m) || reservation_clash(f, m)))
 		return EEXIST;
 	if (s->change == FIREWALL_ADD && f->refuse > 0) {
 		f->refuse--;
@@ -146,8 +150,13 @@ apply(struct firewall *f, struct staged *s)
 	} else {
 		if (index >= 2 * PORTS)
 			f->remote[index - 2 * PORTS] = *m;
-		*old = (struct fake_mapping){true, m->internal, m->outbound, m->reserves,
-					     m->timeout ? f->now + (monotime)m->timeout : MONOTIME_NEVER, 0};
+		*old = (struct fake_mapping){true,
+					     m->internal,
+					     m->outbound,
+					     m->reserves,
+					     m->timeout ? f->now + (monotime)m->timeout
+							: MONOTIME_NEVER,
+					     0};
 	}
 	return 0;
 }
@@ -213,7 +222,8 @@ firewall_destroy(struct firewall *f, struct fault *fault)
 }
 
 int
-firewall_set_network(struct firewall *f, const struct firewall_network *network, struct fault *fault)
+firewall_set_network(struct firewall *f, const struct firewall_network *network,
+		     struct fault *fault)
 {
 	if (!f->table)
 		return fault_set(fault, ESTALE, "the table is gone");
@@ -222,7 +232,8 @@ firewall_set_network(struct firewall *f, const struct firewall_network *network,
 }
 
 void
-firewall_stage(struct firewall *f, enum firewall_change change, const struct mapping *m, struct firewall_outcome *outcome)
+firewall_stage(struct firewall *f, enum firewall_change change, const struct mapping *m,
+	       struct firewall_outcome *outcome)
 {
 	if (f->count == STAGED_MAX)
 		abort(); /* the caller must commit first */
@@ -255,7 +266,8 @@ firewall_commit(struct firewall *f, struct fault *fault)
 }
 
 uint64_t
-firewall_connections(struct firewall *f, enum transport transport, uint16_t port, const struct address *remote)
+firewall_connections(struct firewall *f, enum transport transport, uint16_t port,
+		     const struct address *remote)
 {
 	const struct fake_mapping *m = fake_firewall_find_remote(f, transport, port, remote);
 
@@ -354,7 +366,8 @@ const struct fake_mapping *
 fake_firewall_find_remote(const struct firewall *f, enum transport transport, uint16_t port,
 			  const struct address *remote)
 {
-	const struct mapping name = {.transport = transport, .external_port = port, .remote = *remote};
+	const struct mapping name = {
+	    .transport = transport, .external_port = port, .remote = *remote};
 	const struct fake_mapping *m = &f->mapping[place_of(f, &name)];
 
 	return alive(f, m) ? m : NULL;

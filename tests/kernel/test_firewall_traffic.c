@@ -126,7 +126,8 @@ setup_spaces(void **state)
 	      "ip addr add 192.168.1.11/24 dev eth0 && ip link set lo up && ip link set eth0 up && "
 	      "ip route add default via 192.168.1.1'",
 	      (int)lan.holder);
-	shell("nsenter -n -t %d sh -c 'ip addr add 203.0.113.9/24 dev eth0 && ip addr add 203.0.113.10/24 dev eth0 && ip link set eth0 up'",
+	shell("nsenter -n -t %d sh -c 'ip addr add 203.0.113.9/24 dev eth0 && ip addr add "
+	      "203.0.113.10/24 dev eth0 && ip link set eth0 up'",
 	      (int)wan.holder);
 	return 0;
 }
@@ -283,7 +284,8 @@ assert_sends_from_spare_port(const char *host, uint16_t port)
 	close(local);
 }
 
-/* Dials the mapped port from that WAN host; "" is what the server sees of one that is not let in. */
+/* Dials the mapped port from that WAN host; "" is what the server sees of one that is not let in.
+ */
 static const char *
 seen_from(const char *host, int server)
 {

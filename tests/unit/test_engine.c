@@ -675,7 +675,8 @@ what_happens_is_logged(void **state)
 	assert_true(logged("lease: deleted id=2 "));
 	engine_refuse(bed.engine, &(struct map_request){.origin = ORIGIN_PCP}, MAP_MALFORMED_OPTION,
 		      bed.now);
-	assert_true(logged("protocol=pcp transport=none external=0 internal=0 reason=malformed-option"));
+	assert_true(
+	    logged("protocol=pcp transport=none external=0 internal=0 reason=malformed-option"));
 	assert_int_equal(counted()->results[MAP_MALFORMED_OPTION], 1);
 	fake_firewall_lose(bed.firewall);
 	engine_check_table(bed.engine, bed.now);

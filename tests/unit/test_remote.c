@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Mappings for one remote host, and disabled ones: who shares a port, who keeps it, what the kernel holds. */
+/* Mappings for one remote host, and disabled ones: who shares a port, who keeps it, what the kernel
+ * holds. */
 #include <errno.h>
 
 #include "engine_bed.h"
@@ -234,18 +235,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_port_for_several_remote_hosts),
-		TEST(no_other_client_shares_the_port),
-		TEST(no_other_mechanism_shares_the_port),
-		TEST(the_same_remote_host_is_overwritten),
-		TEST(the_port_is_kept_until_the_last_ends),
-		TEST(a_delete_names_the_remote_host),
-		TEST(others_do_not_adopt_a_mapping_for_one_remote_host),
-		TEST(a_disabled_mapping_is_kept_and_not_forwarded),
-		TEST(a_disabled_mapping_takes_no_outbound_packets),
-		TEST(a_lost_table_comes_back_with_them),
-		TEST(what_the_kernel_refuses_is_as_before),
-		TEST(changes_of_the_table_are_counted),
+	    TEST(one_port_for_several_remote_hosts),
+	    TEST(no_other_client_shares_the_port),
+	    TEST(no_other_mechanism_shares_the_port),
+	    TEST(the_same_remote_host_is_overwritten),
+	    TEST(the_port_is_kept_until_the_last_ends),
+	    TEST(a_delete_names_the_remote_host),
+	    TEST(others_do_not_adopt_a_mapping_for_one_remote_host),
+	    TEST(a_disabled_mapping_is_kept_and_not_forwarded),
+	    TEST(a_disabled_mapping_takes_no_outbound_packets),
+	    TEST(a_lost_table_comes_back_with_them),
+	    TEST(what_the_kernel_refuses_is_as_before),
+	    TEST(changes_of_the_table_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
