@@ -300,6 +300,7 @@ class Lab:
         """The elements of one of our sets or maps, as nft prints them; [] if it is not there."""
         done = self.gw.run("nft", "-j", "list", "table", "inet", "portlease", check=False)
         if done.returncode != 0:
+            assert "No such file or directory" in done.stderr, done.stderr  # the table
             return []
         for item in json.loads(done.stdout)["nftables"]:
             for kind in ("set", "map"):
