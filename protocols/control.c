@@ -679,12 +679,6 @@ static const struct command_row {
     [CONTROL_VERSION] = {"version", no_arguments},
 };
 
-const char *
-control_command_name(enum control_command command)
-{
-	return command_rows[command].name;
-}
-
 static bool
 request_read(struct fields *f, struct control_request *request, char *why, size_t why_size)
 {

@@ -149,8 +149,7 @@ bool control_target_parse(const char *text, struct control_target *);
 size_t control_lease_json(const struct control_lease *, char *out, size_t size);
 size_t control_status_json(const struct control_status *, char *out, size_t size);
 
-/* "list", "not-found". */
-const char *control_command_name(enum control_command);
+/* "not-found". */
 const char *control_result_name(enum control_result);
 
 #endif
