@@ -415,7 +415,7 @@ put_body(struct wire_writer *w, const struct gena_delivery *d,
 		text_put(w, "<e:property><");
 		text_put(w, v->name);
 		text_put(w, ">");
-		xml_put_text(w, v->value, 1);
+		xml_put_text(w, v->value);
 		text_put(w, "</");
 		text_put(w, v->name);
 		text_put(w, "></e:property>\n");

@@ -123,7 +123,7 @@ put_value(const struct telling *t, enum igd_variable variable)
 		put_address(t->out, &values->entry.internal.address);
 		break;
 	case IGD_PortMappingDescription:
-		xml_put_text(t->out, values->entry.description, 1);
+		xml_put_text(t->out, values->entry.description);
 		break;
 	default:
 		if (text)

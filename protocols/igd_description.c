@@ -20,7 +20,7 @@ put_element(struct wire_writer *out, const char *name, const char *text)
 	if (!text || !*text)
 		return;
 	put_tag(out, "<", name);
-	xml_put_text(out, text, 1);
+	xml_put_text(out, text);
 	put_tag(out, "</", name);
 }
 

@@ -16,6 +16,7 @@ static const char *const result_names[MAP_RESULTS] = {
     [MAP_NOT_AUTHORIZED] = "not-authorized",
     [MAP_PORT_FORBIDDEN] = "port-forbidden",
     [MAP_PORT_TAKEN] = "port-taken",
+    [MAP_GATEWAY_PORT] = "gateway-port",
     [MAP_NOT_YOURS] = "not-yours",
     [MAP_OTHER_MECHANISM] = "other-mechanism",
     [MAP_NOT_FOUND] = "not-found",

@@ -63,11 +63,11 @@ enum if_taken {
 enum map_result {
 	MAP_OK,
 	/* decided by the core */
-	MAP_NOT_AUTHORIZED, /* policy leaves this client nothing */
-	MAP_PORT_FORBIDDEN, /* exactly this port was asked for, and policy forbids it */
-	MAP_PORT_TAKEN, /* exactly this port was asked for, and another client or the gateway has it
-			 */
-	MAP_NOT_YOURS,	/* the mapping is another client's, or the nonce differs */
+	MAP_NOT_AUTHORIZED,  /* policy leaves this client nothing */
+	MAP_PORT_FORBIDDEN,  /* exactly this port was asked for, and policy forbids it */
+	MAP_PORT_TAKEN,	     /* exactly this port was asked for, and another client has it */
+	MAP_GATEWAY_PORT,    /* likewise, and the gateway itself listens there */
+	MAP_NOT_YOURS,	     /* the mapping is another client's, or the nonce differs */
 	MAP_OTHER_MECHANISM, /* the mapping was made by another mechanism (or the admin), which
 				alone may change it */
 	MAP_NOT_FOUND,

@@ -38,6 +38,7 @@ static const struct answer {
     [MAP_NOT_AUTHORIZED] = {.code = 2, .lifetime = LONG_ERROR},
     [MAP_PORT_FORBIDDEN] = {.code = 11, .lifetime = LONG_ERROR},
     [MAP_PORT_TAKEN] = {.code = 11, .lifetime = SHORT_ERROR, .told = true},
+    [MAP_GATEWAY_PORT] = {.code = 11, .lifetime = SHORT_ERROR},
     [MAP_NOT_YOURS] = {.code = 2, .lifetime = LONG_ERROR, .told = true},
     [MAP_OTHER_MECHANISM] = {.code = 2, .lifetime = LONG_ERROR},
     [MAP_NOT_FOUND] = {.code = 0}, /* deleting what is not there: 15.1 */

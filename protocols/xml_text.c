@@ -41,22 +41,22 @@ entity(char c)
 {
 	switch (c) {
 	case '&':
-		return "amp;";
+		return "&amp;";
 	case '<':
-		return "lt;";
+		return "&lt;";
 	case '>':
-		return "gt;";
+		return "&gt;";
 	case '"':
-		return "quot;";
+		return "&quot;";
 	case '\'':
-		return "apos;";
+		return "&apos;";
 	default:
 		return NULL;
 	}
 }
 
 void
-xml_put_text(struct wire_writer *out, const char *text, unsigned times)
+xml_put_text(struct wire_writer *out, const char *text)
 {
 	size_t left = strlen(text), length;
 
@@ -65,9 +65,6 @@ xml_put_text(struct wire_writer *out, const char *text, unsigned times)
 
 		length = xml_character(text, left);
 		if (name) {
-			text_put(out, "&");
-			for (unsigned i = 1; i < times; i++)
-				text_put(out, "amp;");
 			text_put(out, name);
 		} else if (length) {
 			wire_put(out, text, length);

@@ -8,10 +8,7 @@
 /* Octets of the character that text begins with; 0: none that XML allows. */
 size_t xml_character(const char *text, size_t size);
 
-/*
- * Anybody's text, escaped as often as documents are nested (once for an element's text, twice for a
- * document inside a string).  What is no character of XML becomes '?'.
- */
-void xml_put_text(struct wire_writer *, const char *text, unsigned times);
+/* Anybody's text, escaped.  What is no character of XML becomes '?'. */
+void xml_put_text(struct wire_writer *, const char *text);
 
 #endif

@@ -67,9 +67,10 @@ pick_exactly(const struct search *s, uint16_t *port)
 	if (!verdict_allows(&q->verdict, q->suggested))
 		return MAP_PORT_FORBIDDEN;
 	state = lease_table_port(s->table, &q->wish, q->suggested, s->now);
-	if (state == PORT_TAKEN || (state == PORT_QUARANTINED && q->if_taken == IF_TAKEN_FAIL) ||
-	    port_is_ours(q->wish.transport, q->suggested) || listening(s, q->suggested))
+	if (state == PORT_TAKEN || (state == PORT_QUARANTINED && q->if_taken == IF_TAKEN_FAIL))
 		return MAP_PORT_TAKEN;
+	if (port_is_ours(q->wish.transport, q->suggested) || listening(s, q->suggested))
+		return MAP_GATEWAY_PORT;
 	*port = q->suggested;
 	return MAP_OK;
 }

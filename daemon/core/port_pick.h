@@ -26,7 +26,8 @@ struct port_question {
 
 /*
  * MAP_OK: *port.  MAP_NOT_AUTHORIZED: policy allows none.  MAP_NO_RESOURCES: none that it allows is
- * free.  If exactly the suggested one is wanted: MAP_PORT_FORBIDDEN, MAP_PORT_TAKEN.
+ * free.  If exactly the suggested one is wanted: MAP_PORT_FORBIDDEN, MAP_PORT_TAKEN,
+ * MAP_GATEWAY_PORT.
  */
 enum map_result port_pick(const struct port_pick_options *, struct lease_table *,
 			  const struct port_question *, monotime now, uint16_t *port);

@@ -214,7 +214,7 @@ upnp_error(const struct map_request *request, enum map_result result)
 	    [MAP_NO_RESOURCES] = 728,	[MAP_QUOTA] = 728,
 	};
 
-	if (result == MAP_OTHER_MECHANISM)
+	if (result == MAP_OTHER_MECHANISM || result == MAP_GATEWAY_PORT)
 		return request->kind == REQUEST_MAP ? 729 : 606;
 	return result == MAP_OK || errors[result] ? errors[result] : 501;
 }

@@ -81,6 +81,19 @@ def test_a_mapping_does_what_it_says(lab, daemon, version, transport):
 
 
 @BOTH
+def test_a_port_of_the_gateways_own(lab, daemon, transport):
+    """IGD:1 has no code of its own for it."""
+    lab.server(lab.gw, transport, 8080)
+    wish = mapping(8080, 8000, LAN1, transport.upper())
+    assert (error_of(lab.lan1, IP, 1, "AddPortMapping", wish), error_of(lab.lan1, IP, 2, "AddPortMapping", wish)) == (718, 729)
+    daemon.logged("reason=gateway-port")
+    assert lab.wan.talk(transport, WAN, 8080).startswith("gw saw")
+    other = int(call(lab.lan1, IP, 2, "AddAnyPortMapping", wish)["NewReservedPort"])
+    lab.server(lab.lan1, transport, 8000)
+    assert other != 8080 and lab.wan.talk(transport, WAN, other).startswith("lan1 saw")
+
+
+@BOTH
 def test_a_mapping_for_one_remote_host(lab, daemon, transport):
     lab.server(lab.lan1, transport, 8000)
     call(lab.lan1, IP, 2, "AddPortMapping", mapping(4000, 8000, LAN1, transport.upper(), remote=REMOTE2))

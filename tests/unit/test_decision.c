@@ -388,18 +388,17 @@ the_same_internal_port_has_another_external_one(void **state)
 	check_conflicts(state, other_external, COUNT(other_external), OTHER_PORT);
 }
 
-/* The gateway's own service counts as another's. */
 static void
 the_gateway_itself_has_the_port(void **state)
 {
 	static const struct {
 		struct map_request (*request)(struct wish);
 		enum map_result result;
-	} rows[] = {{upnp_add, MAP_PORT_TAKEN},
+	} rows[] = {{upnp_add, MAP_GATEWAY_PORT},
 		    {upnp_add_any, MAP_OK},
 		    {natpmp_map, MAP_OK},
 		    {pcp_map_7, MAP_OK},
-		    {pcp_exactly_7, MAP_PORT_TAKEN}};
+		    {pcp_exactly_7, MAP_GATEWAY_PORT}};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		afresh(state);
@@ -617,7 +616,7 @@ refusals_tell_what_the_obstacle_has_left(void **state)
 	assert_int_equal(reply.lifetime, HELD - 600);
 	listens_on = 5001;
 	assert_int_equal(ask(pcp_map_exactly(wish(OWN, UDP, INTERNAL, 5001, HELD), NONCE)),
-			 MAP_PORT_TAKEN);
+			 MAP_GATEWAY_PORT);
 	assert_int_equal(reply.lifetime, 0);
 }
 

@@ -146,13 +146,21 @@ static void
 errors_are_of_full_length(void **state)
 {
 	static const uint8_t codes[MAP_RESULTS] = {
-	    [MAP_NOT_AUTHORIZED] = 2,	    [MAP_PORT_FORBIDDEN] = 2,
-	    [MAP_PORT_TAKEN] = 4,	    [MAP_NOT_YOURS] = 2,
-	    [MAP_OTHER_MECHANISM] = 2,	    [MAP_NO_ADDRESS] = 3,
-	    [MAP_NO_RESOURCES] = 4,	    [MAP_QUOTA] = 4,
-	    [MAP_UNSUPPORTED_VERSION] = 1,  [MAP_UNSUPPORTED_OPTION] = 2,
-	    [MAP_UNSUPPORTED_PROTOCOL] = 2, [MAP_MALFORMED_REQUEST] = 2,
-	    [MAP_MALFORMED_OPTION] = 2,	    [MAP_ADDRESS_MISMATCH] = 2,
+	    [MAP_NOT_AUTHORIZED] = 2,
+	    [MAP_PORT_FORBIDDEN] = 2,
+	    [MAP_PORT_TAKEN] = 4,
+	    [MAP_GATEWAY_PORT] = 4,
+	    [MAP_NOT_YOURS] = 2,
+	    [MAP_OTHER_MECHANISM] = 2,
+	    [MAP_NO_ADDRESS] = 3,
+	    [MAP_NO_RESOURCES] = 4,
+	    [MAP_QUOTA] = 4,
+	    [MAP_UNSUPPORTED_VERSION] = 1,
+	    [MAP_UNSUPPORTED_OPTION] = 2,
+	    [MAP_UNSUPPORTED_PROTOCOL] = 2,
+	    [MAP_MALFORMED_REQUEST] = 2,
+	    [MAP_MALFORMED_OPTION] = 2,
+	    [MAP_ADDRESS_MISMATCH] = 2,
 	};
 	char expected[64];
 
