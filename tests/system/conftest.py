@@ -27,3 +27,11 @@ def lab(request):
 @pytest.fixture
 def daemon(lab):
     return lab.daemon()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The tables that tests made, from whichever process they ran in."""
+    for report in terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", []):
+        for name, text in report.user_properties:
+            if name == "table":
+                terminalreporter.write_line("\n" + text)
