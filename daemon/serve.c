@@ -213,11 +213,11 @@ spawn(void *arg, size_t lan)
 }
 
 static void
-on_spawned(void *arg, size_t lan, int fd)
+on_spawned(void *arg, size_t lan, int fd, pid_t pid)
 {
 	struct daemon *d = arg;
 
-	upnp_spawned(d->upnp, lan, fd);
+	upnp_spawned(d->upnp, lan, fd, pid);
 }
 
 static uint32_t

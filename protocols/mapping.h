@@ -38,6 +38,7 @@ typedef uint8_t origin_set;
 
 enum { MAPPING_NONCE_SIZE = 12 };	/* RFC 6887 11.1 */
 enum { MAPPING_DESCRIPTION_MAX = 127 }; /* octets of UTF-8 without the NUL; longer ones are cut */
+enum { MAPPING_AGENT_MAX = 63 };	/* likewise of printable ASCII */
 
 struct nonce {
 	uint8_t bytes[MAPPING_NONCE_SIZE];
@@ -126,8 +127,10 @@ struct map_request {
 	origin_set may_delete;	/* of these origins it may delete */
 	char description[MAPPING_DESCRIPTION_MAX + 1];
 	struct asker asker;
-	struct address remote; /* only from this host; unspecified = anybody */
-	bool disabled;	       /* stored, not forwarded (UPnP NewEnabled = 0) */
+	struct address remote;			/* only from this host; unspecified = anybody */
+	bool disabled;				/* stored, not forwarded (UPnP NewEnabled = 0) */
+	char user_agent[MAPPING_AGENT_MAX + 1]; /* what the client's program calls itself; "" =
+						   nothing */
 };
 
 /*
@@ -168,7 +171,8 @@ struct lease_record {
 	monotime ends;	      /* MONOTIME_NEVER: static */
 	uint64_t connections; /* seen before the present kernel element was made; add the element's
 				 own */
-	const char *description; /* UTF-8, NULL = none; owned by the table */
+	const char *description; /* UTF-8, NULL = none; owned by the table, as is this: */
+	const char *user_agent;	 /* printable ASCII, NULL = none */
 };
 
 /* The words for them in logs, the CLI and JSON ("nat-pmp", "udp", "port-taken").  Static strings.

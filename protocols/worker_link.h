@@ -41,7 +41,7 @@ enum {
 	LINK_INTERFACE_SIZE = 16,
 	LINK_ADDRESSES = 32,
 	LINK_PAGE = 64, /* entries of one ENTRIES */
-	LINK_AGENT_SIZE = 64,
+	LINK_AGENT_SIZE = MAPPING_AGENT_MAX + 1,
 };
 
 /* Texts end with a NUL; "": nothing is to be said. */

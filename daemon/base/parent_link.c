@@ -58,8 +58,8 @@ is_right(const struct parent_message *message, unsigned types, bool has_passed)
 	if (message->type >= PARENT_TYPES || !(types & PARENT_BIT(message->type)))
 		return false;
 	if (message->type == PARENT_SPAWNED)
-		return message->error <= 0 && has_passed == (message->error == 0);
-	return message->error == 0 && !has_passed;
+		return message->result != 0 && has_passed == (message->result > 0);
+	return message->result == 0 && !has_passed;
 }
 
 enum parent_link_result

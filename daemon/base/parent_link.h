@@ -27,7 +27,7 @@ enum parent_link_type {
 struct parent_message {
 	uint32_t type;
 	uint32_t lan;
-	int32_t error; /* of PARENT_SPAWNED: -errno; else 0 */
+	int32_t result; /* of PARENT_SPAWNED: the worker's process, or -errno; else 0 */
 };
 
 enum parent_link_result {

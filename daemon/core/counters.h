@@ -13,6 +13,8 @@ struct counters {
 	uint64_t deleted; /* by their clients */
 	uint64_t expired;
 	uint64_t removed; /* by the admin */
+	uint64_t batches; /* requests that were decided together, and committed at once */
+	uint64_t largest_batch;
 	uint64_t kernel_transactions;
 	uint64_t kernel_aborts;	  /* transactions that could not be carried out */
 	uint64_t kernel_refusals; /* single mappings the kernel would not hold */

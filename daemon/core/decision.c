@@ -115,9 +115,10 @@ edit(struct decider *d, const struct map_request *request, struct lease *lease)
 			return false;
 		lease->change->edited = true;
 	}
-	if (own)
-		transaction_set_disabled(d->transaction, lease, request->disabled);
-	return true;
+	if (!own)
+		return true;
+	transaction_set_disabled(d->transaction, lease, request->disabled);
+	return lease_table_set_user_agent(d->table, lease, request->user_agent);
 }
 
 /*
@@ -236,6 +237,7 @@ insert(struct decider *d, const struct map_request *request, uint16_t port, stru
 	    .created = d->now,
 	    .ends = d->now + lifetime * MONOTIME_SECOND,
 	    .description = request->description[0] ? request->description : NULL,
+	    .user_agent = request->user_agent[0] ? request->user_agent : NULL,
 	};
 	struct lease *lease = transaction_add(d->transaction, &record);
 

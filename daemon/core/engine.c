@@ -325,6 +325,9 @@ engine_flush(struct engine *e, monotime now)
 
 	if (transaction_pending(e->transaction))
 		commit(e, now);
+	e->counters.batches += members > 0;
+	if (members > e->counters.largest_batch)
+		e->counters.largest_batch = members;
 	e->members = 0;
 	for (size_t i = 0; i < members; i++) {
 		struct member *m = &e->batch[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Four trees over the leases, one over their clients, the quarantine, and a bitmap a transport for
- * each kind of claim on a port. */
+/* Four trees over the leases, one each over their clients and user agents, the quarantine, and a
+ * bitmap a transport for each kind of claim on a port. */
 #include "lease_table.h"
 
 #include <assert.h>
@@ -13,6 +13,13 @@ struct lease_client {
 	size_t leases;
 	size_t references; /* leases and unlinked ones that may be linked again */
 	RB_ENTRY(lease_client) by_address;
+};
+
+/* Shared by the leases whose clients call themselves so. */
+struct lease_agent {
+	size_t references;
+	RB_ENTRY(lease_agent) by_text;
+	char text[];
 };
 
 /* A freed port, kept for the endpoint that had it. */
@@ -84,6 +91,12 @@ compare_client(const struct lease_client *a, const struct lease_client *b)
 }
 
 static int
+compare_agent(const struct lease_agent *a, const struct lease_agent *b)
+{
+	return strcmp(a->text, b->text);
+}
+
+static int
 compare_quarantine_port(const struct quarantine *a, const struct quarantine *b)
 {
 	int c = order(a->transport, b->transport);
@@ -109,6 +122,7 @@ RB_HEAD(lease_externals, lease);
 RB_HEAD(lease_internals, lease);
 RB_HEAD(lease_ends, lease);
 RB_HEAD(lease_clients, lease_client);
+RB_HEAD(lease_agents, lease_agent);
 RB_HEAD(quarantine_ports, quarantine);
 RB_HEAD(quarantine_internals, quarantine);
 TAILQ_HEAD(quarantine_ages, quarantine);
@@ -122,6 +136,7 @@ TREE(lease_externals, lease, by_external, compare_external)
 TREE(lease_internals, lease, by_internal, compare_internal)
 TREE(lease_ends, lease, by_end, compare_end)
 TREE(lease_clients, lease_client, by_address, compare_client)
+TREE(lease_agents, lease_agent, by_text, compare_agent)
 TREE(quarantine_ports, quarantine, by_port, compare_quarantine_port)
 TREE(quarantine_internals, quarantine, by_internal, compare_quarantine_internal)
 
@@ -140,6 +155,7 @@ struct lease_table {
 	struct lease_internals internals;
 	struct lease_ends ends;
 	struct lease_clients clients;
+	struct lease_agents agents;
 	struct quarantine_ports quarantine_ports;
 	struct quarantine_internals quarantine_internals;
 	struct quarantine_ages quarantine_ages;
@@ -278,6 +294,39 @@ release_client(struct lease_table *table, struct lease_client *client)
 	free(client);
 }
 
+/* NULL: out of memory. */
+static const char *
+share_agent(struct lease_table *table, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	struct lease_agent *agent = calloc(1, sizeof(*agent) + size), *same;
+
+	if (!agent)
+		return NULL;
+	memcpy(agent->text, text, size);
+	same = RB_INSERT(lease_agents, &table->agents, agent);
+	if (same) {
+		free(agent);
+		agent = same;
+	}
+	agent->references++;
+	return agent->text;
+}
+
+static void
+release_agent(struct lease_table *table, const char *text)
+{
+	struct lease_agent *agent;
+
+	if (!text)
+		return;
+	agent = (struct lease_agent *)(text - offsetof(struct lease_agent, text));
+	if (--agent->references > 0)
+		return;
+	RB_REMOVE(lease_agents, &table->agents, agent);
+	free(agent);
+}
+
 static void
 mark_ports(struct lease_table *table, const struct lease_record *record, bool on)
 {
@@ -312,16 +361,18 @@ lease_table_insert(struct lease_table *table, const struct lease_record *record)
 	if (!client)
 		return NULL;
 	client->references++;
-	if (lease) {
-		lease->client = client;
-		lease->record = *record;
-		lease->record.description = NULL;
-		if (address_is_unspecified(&record->remote))
-			lease->record.remote = anybody;
-	}
-	if (!lease || (record->description && !lease_set_description(lease, record->description))) {
+	if (!lease) {
 		release_client(table, client);
-		free(lease);
+		return NULL;
+	}
+	lease->client = client;
+	lease->record = *record;
+	lease->record.description = lease->record.user_agent = NULL;
+	if (address_is_unspecified(&record->remote))
+		lease->record.remote = anybody;
+	if ((record->description && !lease_set_description(lease, record->description)) ||
+	    (record->user_agent && !lease_table_set_user_agent(table, lease, record->user_agent))) {
+		lease_table_discard(table, lease);
 		return NULL;
 	}
 	if (lease->record.id == 0)
@@ -366,6 +417,7 @@ lease_table_discard(struct lease_table *table, struct lease *lease)
 {
 	release_client(table, lease->client);
 	free((char *)lease->record.description);
+	release_agent(table, lease->record.user_agent);
 	free(lease);
 }
 
@@ -388,6 +440,18 @@ lease_set_description(struct lease *lease, const char *description)
 		return false;
 	free((char *)lease->record.description);
 	lease->record.description = copy;
+	return true;
+}
+
+bool
+lease_table_set_user_agent(struct lease_table *table, struct lease *lease, const char *text)
+{
+	const char *shared = *text ? share_agent(table, text) : NULL;
+
+	if (*text && !shared)
+		return false;
+	release_agent(table, lease->record.user_agent);
+	lease->record.user_agent = shared;
 	return true;
 }
 

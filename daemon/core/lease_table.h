@@ -37,8 +37,8 @@ struct lease_table *lease_table_new(void);   /* NULL: out of memory */
 void lease_table_free(struct lease_table *); /* frees the leases too; NULL is allowed */
 
 /*
- * A new lease from *record (id, created given by the caller's record; description copied; id 0: the
- * next one is given). Ends a quarantine of its port.  No lease may have its transport, external
+ * A new lease from *record (id, created given by the caller's record; texts copied; id 0: the next
+ * one is given). Ends a quarantine of its port.  No lease may have its transport, external
  * port and remote host; others of that port must be of the same client.  NULL: out of memory.
  */
 struct lease *lease_table_insert(struct lease_table *, const struct lease_record *);
@@ -53,6 +53,7 @@ void lease_table_set_lifetime(struct lease_table *, struct lease *, uint32_t lif
 			      monotime ends);
 /* Copies; false: out of memory, the old one stays. */
 bool lease_set_description(struct lease *, const char *);
+bool lease_table_set_user_agent(struct lease_table *, struct lease *, const char *); /* likewise */
 
 struct lease *lease_table_by_id(const struct lease_table *, uint64_t id);
 /* The first at an external port, that for anybody before those for one remote host;

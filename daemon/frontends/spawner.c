@@ -33,11 +33,11 @@ lan_of(const struct worker *w)
 }
 
 static void
-tell(struct worker *w, int fd)
+tell(struct worker *w, int fd, pid_t pid)
 {
 	const struct spawner_options *options = &w->spawner->options;
 
-	options->spawned(options->arg, lan_of(w), fd);
+	options->spawned(options->arg, lan_of(w), fd, pid);
 }
 
 static void
@@ -65,7 +65,7 @@ start(struct worker *w)
 		return;
 	log_error("upnp", "worker not asked for", "error=\"%s\"", strerror(-error));
 	start_later(w);
-	tell(w, error);
+	tell(w, error, 0);
 }
 
 static void
@@ -82,9 +82,12 @@ on_spawned(struct spawner *s, const struct parent_message *message, int fd)
 	struct worker *w = &s->worker[message->lan];
 
 	w->waits = false;
-	if (message->error < 0 && message->error != -ENOENT)
+	if (message->result < 0 && message->result != -ENOENT)
 		start_later(w);
-	tell(w, message->error < 0 ? message->error : fd);
+	if (message->result < 0)
+		tell(w, message->result, 0);
+	else
+		tell(w, fd, message->result);
 }
 
 static void

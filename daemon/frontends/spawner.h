@@ -7,6 +7,7 @@
 #define PORTLEASE_SPAWNER_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 struct event_base;
 struct spawner;
@@ -17,11 +18,12 @@ struct spawner_options {
 		   on */
 	size_t lans;
 	/*
-	 * fd: our end (SOCK_SEQPACKET, non-blocking, close-on-exec) of the link to a new worker of
-	 * that LAN (0 is the first), whose it is from here on.  -errno: there is none, the log says
-	 * why; unless it is -ENOENT (no worker can be had) the spawner asks again by itself.
+	 * pid: its process.  fd: our end (SOCK_SEQPACKET, non-blocking, close-on-exec) of the link
+	 * to a new worker of that LAN (0 is the first), whose it is from here on.  fd -errno: there
+	 * is none, the log says why; unless it is -ENOENT (no worker can be had) the spawner asks
+	 * again by itself.
 	 */
-	void (*spawned)(void *arg, size_t lan, int fd);
+	void (*spawned)(void *arg, size_t lan, int fd, pid_t pid);
 	void (*gone)(void *arg); /* the parent ended */
 	void *arg;
 };

@@ -59,6 +59,7 @@ struct lan {
 	struct event *readable;
 	struct event *timer;
 	struct announce announce;
+	struct udp_counters counters;
 };
 
 struct udp {
@@ -66,7 +67,6 @@ struct udp {
 	struct protocol protocol[VERSIONS];
 	struct rate_limit *limit;
 	struct log_limit log_limit;
-	struct udp_counters counters;
 	struct mmsghdr message[UDP_BATCH];
 	struct envelope envelope[UDP_BATCH];
 	struct slot slot[UDP_BATCH];
@@ -163,8 +163,9 @@ note_ignored(struct udp *udp, const struct slot *slot, const char *why, monotime
 
 /* Asks the engine, or refuses at once.  True: the engine was asked. */
 static bool
-handle(struct udp *udp, uint32_t number, monotime now)
+handle(struct lan *lan, uint32_t number, monotime now)
 {
+	struct udp *udp = lan->udp;
 	struct slot *slot = &udp->slot[number];
 	struct map_request request = {.kind = REQUEST_ADDRESS};
 	struct map_reply reply = {.result = MAP_OK};
@@ -179,7 +180,7 @@ handle(struct udp *udp, uint32_t number, monotime now)
 		engine_submit(udp->options.engine, &request, now);
 		return true;
 	case DECODE_REJECT:
-		udp->counters.refused++;
+		lan->counters.refused++;
 		engine_refuse(udp->options.engine, &request, reply.result, now);
 		reply.epoch = engine_epoch(udp->options.engine, now);
 		seal(slot, &request, &reply);
@@ -187,7 +188,7 @@ handle(struct udp *udp, uint32_t number, monotime now)
 	case DECODE_IGNORE:
 		break;
 	}
-	udp->counters.ignored++;
+	lan->counters.ignored++;
 	note_ignored(udp, slot, "no-request", now);
 	return false;
 }
@@ -225,19 +226,19 @@ take(struct lan *lan, uint32_t number, monotime now)
 	    .source_port = ntohs(slot->from.sin_port),
 	};
 	if (!is_for_us(lan, &m->msg_hdr, slot)) {
-		udp->counters.foreign++;
+		lan->counters.foreign++;
 		note_ignored(udp, slot, "foreign", now);
 	} else if (!rate_limit_take(udp->limit, &slot->datagram.source, now)) {
-		udp->counters.limited++;
+		lan->counters.limited++;
 		note_ignored(udp, slot, "rate", now);
 	} else if (lan->crowded &&
 		   !network_knows_neighbour(udp->options.network, lan->interface.index,
 					    &slot->datagram.source)) {
-		udp->counters.unsent++;
+		lan->counters.unsent++;
 	} else if (slot->datagram.kept == 0) {
-		udp->counters.ignored++;
+		lan->counters.ignored++;
 	} else {
-		return handle(udp, number, now);
+		return handle(lan, number, now);
 	}
 	return false;
 }
@@ -288,17 +289,17 @@ address_message(struct msghdr *m, struct envelope *e, struct sockaddr_in *to,
 
 /* What the kernel does not take at once is lost: clients ask again, we never wait. */
 static void
-send_messages(struct udp *udp, int fd, unsigned count)
+send_messages(struct lan *lan, unsigned count)
 {
 	unsigned done = 0;
 
 	while (done < count) {
-		int sent = sendmmsg(fd, udp->message + done, count - done, MSG_DONTWAIT);
+		int sent = sendmmsg(lan->fd, lan->udp->message + done, count - done, MSG_DONTWAIT);
 
 		if (sent > 0) {
 			done += (unsigned)sent;
 		} else {
-			udp->counters.unsent++;
+			lan->counters.unsent++;
 			done++;
 		}
 	}
@@ -320,7 +321,7 @@ send_replies(struct lan *lan, int received)
 		e->iov = (struct iovec){slot->reply, slot->reply_size};
 		address_message(&udp->message[count++].msg_hdr, e, &slot->from, &from);
 	}
-	send_messages(udp, lan->fd, count);
+	send_messages(lan, count);
 }
 
 /* One batch a turn of the loop: the other sockets and the timers get theirs before the next one. */
@@ -336,7 +337,7 @@ on_readable(evutil_socket_t fd, short events, void *arg)
 	(void)events;
 	if (received <= 0)
 		return;
-	udp->counters.received += (unsigned)received;
+	lan->counters.received += (unsigned)received;
 	lan->crowded = is_crowded(lan);
 	for (int i = 0; i < received; i++)
 		asked |= take(lan, (uint32_t)i, now);
@@ -408,7 +409,7 @@ send_announcements(struct lan *lan)
 			address_message(&udp->message[count].msg_hdr, e, &to, &from);
 		}
 	}
-	send_messages(udp, lan->fd, count);
+	send_messages(lan, count);
 }
 
 static void
@@ -573,9 +574,9 @@ udp_serves(const struct udp *udp, size_t number)
 }
 
 const struct udp_counters *
-udp_counters(const struct udp *udp)
+udp_counters(const struct udp *udp, size_t number)
 {
-	return &udp->counters;
+	return &udp->lan[number].counters;
 }
 
 static bool

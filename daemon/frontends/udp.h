@@ -48,6 +48,6 @@ struct udp_counters {
 	uint64_t refused; /* by a decoder */
 	uint64_t unsent;  /* answers and announcements that the kernel did not or would not take */
 };
-const struct udp_counters *udp_counters(const struct udp *);
+const struct udp_counters *udp_counters(const struct udp *, size_t lan);
 
 #endif

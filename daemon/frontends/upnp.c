@@ -215,6 +215,7 @@ close_link(struct worker *w)
 	w->queue.used = 0;
 	w->calls = w->next = 0;
 	w->shown.there = w->shown.ready = false;
+	w->shown.pid = 0;
 	w->shown.stats = (struct link_stats){{0}};
 }
 
@@ -366,6 +367,7 @@ submit(struct worker *w, unsigned slot, monotime now)
 	if (call->said.call.action == IGD_DeletePortMappingRange)
 		return begin_range(w, call, now);
 	igd_to_request(&call->said.call, &call->said.client, &request);
+	memcpy(request.user_agent, call->said.user_agent, sizeof(request.user_agent));
 	request.asker = (struct asker){.answer = on_answer, .who = w, .slot = slot};
 	engine_submit(w->upnp->options.engine, &request, now);
 	return IGD_OK;
@@ -549,11 +551,12 @@ on_writable(evutil_socket_t fd, short events, void *arg)
 /* --- from outside --- */
 
 void
-upnp_spawned(void *upnp, size_t lan, int fd)
+upnp_spawned(void *upnp, size_t lan, int fd, pid_t pid)
 {
 	struct upnp *u = upnp;
 	struct worker *w = &u->worker[lan];
 
+	w->shown.missing = fd == -ENOENT;
 	if (fd < 0)
 		return;
 	close_link(w);
@@ -568,6 +571,7 @@ upnp_spawned(void *upnp, size_t lan, int fd)
 	w->boot_id = u->options.next_boot_id(u->options.arg);
 	w->owed = OWED_SETUP | OWED_LAN | OWED_STATE;
 	w->shown.there = true;
+	w->shown.pid = pid;
 	w->shown.started++;
 	pump(w);
 }

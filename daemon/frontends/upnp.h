@@ -6,6 +6,8 @@
 #ifndef PORTLEASE_UPNP_H
 #define PORTLEASE_UPNP_H
 
+#include <sys/types.h>
+
 #include "../base/config.h"
 #include "../core/engine.h"
 #include "../../backend/network.h"
@@ -40,7 +42,7 @@ void upnp_free(struct upnp *);			    /* ends the links; NULL is allowed */
 /* Asks for the first workers; what is known of the WAN and the LANs should have been set. */
 void upnp_start(struct upnp *);
 /* As spawner_options.spawned: our end of the link to a worker of that LAN, or -errno. */
-void upnp_spawned(void *upnp, size_t lan, int fd);
+void upnp_spawned(void *upnp, size_t lan, int fd, pid_t pid);
 
 /* A LAN of the config (from 0) as it is now; news to its worker if it changed. */
 void upnp_set_lan(struct upnp *, size_t lan, const struct network_interface *);
@@ -52,7 +54,9 @@ void upnp_changed(struct upnp *);
 /* What `portlease status` shows of a LAN's worker. */
 struct upnp_worker {
 	bool there;	  /* we have a link to one */
+	pid_t pid;	  /* its process; 0: not there */
 	bool ready;	  /* it serves */
+	bool missing;	  /* there is no program to make one of */
 	uint64_t started; /* workers it has had so far */
 	uint64_t calls;
 	uint64_t batches; /* calls that came together */

@@ -138,7 +138,7 @@ kill_worker(struct parent *p, size_t lan)
 	p->worker[lan] = 0;
 }
 
-/* 0 or -errno. */
+/* Its process, or -errno. */
 static int
 start_worker(struct parent *p, size_t lan, int link)
 {
@@ -156,7 +156,7 @@ start_worker(struct parent *p, size_t lan, int link)
 		return pid;
 	p->worker[lan] = pid;
 	log_info("parent", "worker started", "lan=%s pid=%d", config->lan[lan].interface, (int)pid);
-	return 0;
+	return pid;
 }
 
 static void
@@ -167,11 +167,11 @@ on_spawn(struct parent *p, uint32_t lan)
 
 	kill_worker(p, lan);
 	if (p->program >= 0)
-		answer.error = parent_link_pair(pair);
-	if (answer.error == 0)
-		answer.error = start_worker(p, lan, pair[1]);
+		answer.result = parent_link_pair(pair);
+	if (answer.result == 0)
+		answer.result = start_worker(p, lan, pair[1]);
 	/* A core that cannot be answered is ending, and the worker ends with its link. */
-	parent_link_send(p->link, &answer, answer.error == 0 ? pair[0] : -1);
+	parent_link_send(p->link, &answer, answer.result > 0 ? pair[0] : -1);
 	for (int i = 0; i < 2; i++)
 		if (pair[i] >= 0)
 			close(pair[i]);

@@ -644,11 +644,32 @@ upnp_takes_over_the_description_only(void **state)
 
 	(void)state;
 	strcpy(r.description, "a game");
+	strcpy(r.user_agent, "Game/1");
 	assert_int_equal(ask(r), MAP_OK);
 	assert_string_equal(lease->record.description, "a game");
+	assert_null(lease->record.user_agent);
 	assert_int_equal(lease->record.origin, PCP);
 	assert_int_equal(ask(pcp_map(wish(OWN, UDP, INTERNAL, 0, HELD), NONCE)), MAP_OK);
 	assert_string_equal(lease->record.description, "a game");
+}
+
+static void
+the_last_user_agent_is_known(void **state)
+{
+	struct map_request r = upnp_add(wish(OWN, UDP, INTERNAL, PORT, HELD));
+	const struct lease *lease;
+
+	(void)state;
+	strcpy(r.user_agent, "Game/1");
+	assert_int_equal(ask(r), MAP_OK);
+	lease = lease_table_by_external(d.table, UDP, PORT);
+	assert_string_equal(lease->record.user_agent, "Game/1");
+	strcpy(r.user_agent, "Game/2");
+	assert_int_equal(ask(r), MAP_OK);
+	assert_string_equal(lease->record.user_agent, "Game/2");
+	r.user_agent[0] = '\0';
+	assert_int_equal(ask(r), MAP_OK);
+	assert_null(lease->record.user_agent);
 }
 
 static void
@@ -781,6 +802,7 @@ main(void)
 	    TEST(refusals_tell_what_the_obstacle_has_left),
 	    TEST(a_wished_address_must_be_ours),
 	    TEST(upnp_takes_over_the_description_only),
+	    TEST(the_last_user_agent_is_known),
 	    TEST(without_an_address_nothing_is_granted_and_all_can_be_deleted),
 	    TEST(policy_is_asked_before_all_else),
 	    TEST(an_exact_forbidden_port_is_another_refusal),

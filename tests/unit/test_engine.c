@@ -36,7 +36,13 @@ a_batch_is_one_transaction(void **state)
 	assert_int_equal(fake_firewall_count(bed.firewall), 60);
 	for (uint32_t i = 0; i < bed.submitted; i++)
 		assert_int_equal(result_of(i), MAP_OK);
+	assert_int_equal(counted()->batches, 1);
+	assert_int_equal(counted()->largest_batch, 61);
 	check_agreement();
+	flush(); /* of nothing */
+	assert_int_equal(ask(natpmp_map(wish(2, UDP, 80, 0, 3600)))->result, MAP_NOT_AUTHORIZED);
+	assert_int_equal(counted()->batches, 2);
+	assert_int_equal(counted()->largest_batch, 61);
 }
 
 static void

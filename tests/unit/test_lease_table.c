@@ -114,6 +114,33 @@ descriptions_are_copied(void **state)
 }
 
 static void
+user_agents_are_shared(void **state)
+{
+	char text[] = "Game/1";
+	struct lease_record record = {
+	    .transport = TCP, .external_port = 80, .internal = {host(2), 80}, .user_agent = text};
+	struct lease *first = lease_table_insert(table, &record), *second;
+
+	(void)state;
+	record.external_port = 81;
+	record.internal.address = host(3);
+	second = lease_table_insert(table, &record);
+	assert_string_equal(first->record.user_agent, "Game/1");
+	assert_ptr_not_equal(first->record.user_agent, text);
+	assert_ptr_equal(first->record.user_agent, second->record.user_agent);
+	text[5] = '2';
+	assert_true(lease_table_set_user_agent(table, first, text));
+	assert_string_equal(first->record.user_agent, "Game/2");
+	assert_string_equal(second->record.user_agent, "Game/1");
+	assert_true(lease_table_set_user_agent(table, second, text));
+	assert_ptr_equal(first->record.user_agent, second->record.user_agent);
+	assert_true(lease_table_set_user_agent(table, first, ""));
+	assert_null(first->record.user_agent);
+	end(first, 0);
+	assert_string_equal(second->record.user_agent, "Game/2");
+}
+
+static void
 a_freed_port_is_kept_for_its_endpoint(void **state)
 {
 	struct port_wish own = asked(2, UDP, 4000, false), sibling = asked(2, UDP, 4001, false);
@@ -347,6 +374,7 @@ random_endpoint(void)
 static struct lease_record
 random_record(void)
 {
+	static const char *const agents[] = {NULL, "One/1", "Two/2", "Three/3"};
 	uint32_t lifetime = 1 + random_below(&m.random, 300);
 
 	return (struct lease_record){
@@ -359,6 +387,7 @@ random_record(void)
 	    .created = m.now,
 	    .ends = chance(&m.random, 10) ? MONOTIME_NEVER : m.now + lifetime * MONOTIME_SECOND,
 	    .description = chance(&m.random, 50) ? "described" : NULL,
+	    .user_agent = agents[random_below(&m.random, COUNT(agents))],
 	};
 }
 
@@ -485,6 +514,9 @@ check_records(void)
 		assert_true(lease->record.ends == r->ends &&
 			    same_endpoint(&lease->record.internal, &r->internal));
 		assert_int_equal(!lease->record.description, !r->description);
+		assert_int_equal(!lease->record.user_agent, !r->user_agent);
+		if (r->user_agent)
+			assert_string_equal(lease->record.user_agent, r->user_agent);
 		if (r->ends != MONOTIME_NEVER &&
 		    (!first || r->ends < first->record.ends ||
 		     (r->ends == first->record.ends && r->id < first->record.id)))
@@ -607,6 +639,7 @@ main(void)
 	    TEST(an_empty_table_answers_every_question),
 	    TEST(ids_grow_and_are_never_given_twice),
 	    TEST(descriptions_are_copied),
+	    TEST(user_agents_are_shared),
 	    TEST(a_freed_port_is_kept_for_its_endpoint),
 	    TEST(of_several_kept_ports_the_latest_is_offered),
 	    TEST(a_new_lease_ends_its_ports_quarantine),

@@ -80,7 +80,7 @@ test_parent_to_core(void **state)
 {
 	(void)state;
 	struct parent_message got;
-	const struct parent_message done = {PARENT_SPAWNED, 1, 0};
+	const struct parent_message done = {PARENT_SPAWNED, 1, 4242};
 	const struct parent_message failed = {PARENT_SPAWNED, 2, -EAGAIN};
 	int pipe_end[2], passed;
 	char octet;
@@ -103,6 +103,7 @@ test_parent_to_core(void **state)
 
 static const struct parent_message wrong_for_parent[] = {
     {PARENT_SPAWNED, 0, 0},
+    {PARENT_SPAWNED, 0, 1},
     {PARENT_SPAWNED, 0, -1},
     {PARENT_SPAWN, 0, -1},
     {PARENT_READY, 0, 1},
@@ -147,7 +148,7 @@ static void
 send_two_descriptors(int fd)
 {
 	const int two[] = {STDOUT_FILENO, STDERR_FILENO};
-	struct parent_message done = {PARENT_SPAWNED, 0, 0};
+	struct parent_message done = {PARENT_SPAWNED, 0, 1};
 	struct iovec body = {&done, sizeof(done)};
 	union {
 		char room[CMSG_SPACE(sizeof(two))];
@@ -170,8 +171,8 @@ test_descriptors_that_must_not_come(void **state)
 	(void)state;
 	struct parent_message got;
 	const struct parent_message spawn = {PARENT_SPAWN, 0, 0};
-	const struct parent_message failed = {PARENT_SPAWNED, 0, -1}, bare = {PARENT_SPAWNED, 0, 0};
-	const struct parent_message positive = {PARENT_SPAWNED, 0, 1};
+	const struct parent_message failed = {PARENT_SPAWNED, 0, -1}, bare = {PARENT_SPAWNED, 0, 1};
+	const struct parent_message nobody = {PARENT_SPAWNED, 0, 0};
 	unsigned before = descriptors();
 	int passed;
 	assert_int_equal(parent_link_send(end[0], &spawn, STDERR_FILENO), 0);
@@ -181,7 +182,7 @@ test_descriptors_that_must_not_come(void **state)
 	assert_int_equal(passed, -1);
 	assert_int_equal(parent_link_send(end[1], &bare, -1), 0);
 	assert_int_equal(parent_link_receive(end[0], TO_CORE, &got, &passed), PARENT_LINK_BAD);
-	assert_int_equal(parent_link_send(end[1], &positive, -1), 0);
+	assert_int_equal(parent_link_send(end[1], &nobody, -1), 0);
 	assert_int_equal(parent_link_receive(end[0], TO_CORE, &got, &passed), PARENT_LINK_BAD);
 	send_two_descriptors(end[1]);
 	assert_int_equal(parent_link_receive(end[0], TO_CORE, &got, &passed), PARENT_LINK_BAD);

@@ -18,6 +18,8 @@
 #define TO_PARENT (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN))
 enum { LANS = 3 };
 
+enum { WORKER = 4242 }; /* its process */
+
 static struct event_base *base;
 static struct spawner *spawner;
 static int parent;
@@ -25,15 +27,17 @@ static struct {
 	unsigned calls, gone;
 	size_t lan;
 	int fd;
+	pid_t pid;
 } told;
 
 static void
-on_spawned(void *arg, size_t lan, int fd)
+on_spawned(void *arg, size_t lan, int fd, pid_t pid)
 {
 	assert_ptr_equal(arg, &told);
 	told.calls++;
 	told.lan = lan;
 	told.fd = fd;
+	told.pid = pid;
 }
 
 static void
@@ -102,7 +106,7 @@ assert_not_asked(void)
 static void
 answer(uint32_t lan, int error)
 {
-	const struct parent_message message = {PARENT_SPAWNED, lan, error};
+	const struct parent_message message = {PARENT_SPAWNED, lan, error ? error : WORKER};
 	assert_int_equal(parent_link_send(parent, &message, error == 0 ? STDERR_FILENO : -1), 0);
 	run();
 }
@@ -127,6 +131,7 @@ test_a_worker_comes(void **state)
 	assert_int_equal(told.calls, 1);
 	assert_int_equal(told.lan, 2);
 	assert_true(told.fd > STDERR_FILENO);
+	assert_int_equal(told.pid, WORKER);
 	close(told.fd);
 	assert_not_asked();
 }
@@ -210,6 +215,7 @@ test_failures_are_told_and_tried_again(void **state)
 		answer(1, -EAGAIN);
 		assert_int_equal(told.calls, failures);
 		assert_int_equal(told.fd, -EAGAIN);
+		assert_int_equal(told.pid, 0);
 	}
 	assert_asked(1);
 }

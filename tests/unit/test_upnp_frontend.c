@@ -107,7 +107,7 @@ be_spawned(size_t lan)
 	if (up.fd[lan] >= 0)
 		close(up.fd[lan]);
 	up.fd[lan] = pair[1];
-	upnp_spawned(up.upnp, lan, pair[0]);
+	upnp_spawned(up.upnp, lan, pair[0], (pid_t)(4000 + lan));
 	loop();
 }
 
@@ -477,10 +477,12 @@ changes_by_anybody_are_told(void **state)
 static void
 a_mapping_is_made_and_told(void **state)
 {
+	struct link_call add = call(IGD_AddPortMapping, 2);
 	const struct lease *lease;
 
 	(void)state;
-	say(call(IGD_AddPortMapping, 2));
+	strcpy(add.user_agent, "Game/1 \"quoted\"");
+	say(add);
 	loop();
 	assert_int_equal(expect(0, LINK_ANSWER)->answer.error, IGD_OK);
 	assert_int_equal(up.heard.answer.ticket, up.ticket);
@@ -491,6 +493,7 @@ a_mapping_is_made_and_told(void **state)
 	assert_int_equal(lease->record.origin, ORIGIN_UPNP);
 	assert_int_equal(lease->record.lifetime, 3600);
 	assert_string_equal(lease->record.description, "game");
+	assert_string_equal(lease->record.user_agent, "Game/1 \"quoted\"");
 	assert_true(
 	    address_equal(&lease->record.internal.address, (&(struct address[]){host(2)})[0]));
 }
@@ -1149,6 +1152,7 @@ a_dead_worker_is_replaced_and_nothing_lost(void **state)
 	assert_int_equal(up.wanted[0], 2);
 	assert_int_equal(up.wanted[1], 1);
 	assert_false(upnp_worker(up.upnp, 0)->there);
+	assert_int_equal(upnp_worker(up.upnp, 0)->pid, 0);
 	assert_non_null(kernel_at(UDP, 4000));
 	/* Meanwhile nobody is there to be told. */
 	ask(natpmp_map(wish(2, TCP, 5000, 5000, 60)));
@@ -1157,6 +1161,7 @@ a_dead_worker_is_replaced_and_nothing_lost(void **state)
 	upnp_set_lan(up.upnp, 0, &up.lan[0]);
 	be_spawned(0);
 	assert_int_equal(upnp_worker(up.upnp, 0)->started, 2);
+	assert_int_equal(upnp_worker(up.upnp, 0)->pid, 4000);
 	expect(0, LINK_SETUP);
 	assert_true(expect(0, LINK_LAN)->lan.boot_id > boot_id);
 	assert_false(up.heard.lan.up);
@@ -1176,8 +1181,9 @@ no_worker_can_be_had(void **state)
 	close(up.fd[0]);
 	up.fd[0] = -1;
 	loop();
-	upnp_spawned(up.upnp, 0, -ENOENT);
+	upnp_spawned(up.upnp, 0, -ENOENT, 0);
 	assert_false(upnp_worker(up.upnp, 0)->there);
+	assert_true(upnp_worker(up.upnp, 0)->missing);
 	assert_int_equal(up.wanted[0], 2);
 	upnp_changed(up.upnp);
 	be_spawned(0);
