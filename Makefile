@@ -22,7 +22,7 @@ DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libj
 	libmicrohttpd-dev
 DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc miniupnpc curl busybox
 DEBS       := $(DEBS_DEMO) netbase clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack \
-	python3 python3-pytest python3-pytest-xdist python3-libtorrent
+	python3 python3-pytest python3-pytest-xdist python3-libtorrent python3-seccomp systemd
 DEBS_EXTRA := clang-tidy gcovr
 
 PACKAGES := libevent_core libmnl libnftnl jansson libconfuse libcap-ng
@@ -171,6 +171,9 @@ run-fuzzers: $(FUZZERS)
 
 MAN8 = $(wildcard daemon/*.8 daemon/ctl/*.8)
 MAN5 = $(wildcard conf/*.5)
+MODULES = $(wildcard conf/modules-load.d/*.conf)
+# Says where the daemon is: $(call install_located,FILE,MODE,AT)
+install_located = sed 's|@sbindir@|$(PREFIX)/sbin|g' $1 | install -D -m $2 /dev/stdin $(DESTDIR)$3
 .PHONY: install uninstall
 install: all ## install below DESTDIR and PREFIX (an existing portlease.conf is kept)
 	install -D $(BUILD)/portleased $(DESTDIR)$(PREFIX)/sbin/portleased
@@ -180,11 +183,18 @@ install: all ## install below DESTDIR and PREFIX (an existing portlease.conf is 
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(MAN8)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(MAN5)
 	install -D -m 644 conf/portlease.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portlease
+	$(call install_located,conf/portleased.service,644,$(PREFIX)/lib/systemd/system/portleased.service)
+	$(call install_located,conf/portleased.openrc,755,/etc/init.d/portleased)
+	install -D -m 644 conf/portlease.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/portlease.conf
+	install -D -m 644 conf/portlease.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/portlease.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/modules-load.d $(MODULES)
 	test -e $(DESTDIR)/etc/portlease/portlease.conf || install -m 644 -t $(DESTDIR)/etc/portlease conf/portlease.conf
 uninstall: ## remove what install put there, but for the configuration
 	cd $(DESTDIR)$(PREFIX) && rm -f sbin/portleased bin/portlease share/bash-completion/completions/portlease \
-		$(patsubst %,share/man/man8/%,$(notdir $(MAN8))) $(patsubst %,share/man/man5/%,$(notdir $(MAN5)))
-	rm -f $(DESTDIR)$(PREFIX)/libexec/portlease/portleased-upnp
+		$(patsubst %,share/man/man8/%,$(notdir $(MAN8))) $(patsubst %,share/man/man5/%,$(notdir $(MAN5))) \
+		lib/systemd/system/portleased.service lib/sysusers.d/portlease.conf lib/tmpfiles.d/portlease.conf \
+		$(patsubst %,lib/modules-load.d/%,$(notdir $(MODULES)))
+	rm -f $(DESTDIR)$(PREFIX)/libexec/portlease/portleased-upnp $(DESTDIR)/etc/init.d/portleased
 	-rmdir $(DESTDIR)$(PREFIX)/libexec/portlease
 
 .PHONY: tidy format coverage deps-extra compile_commands.json

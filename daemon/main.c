@@ -84,8 +84,8 @@ make_state_directory(const struct config *config)
 		fatal("no such user: %s", config->user);
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
 		fatal("cannot make %s: %s", path, strerror(errno));
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fchown(fd, user.uid, user.gid) != 0)
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchownat(fd, "", user.uid, user.gid, AT_EMPTY_PATH) != 0)
 		fatal("cannot take over %s: %s", path, strerror(errno));
 	close(fd);
 }

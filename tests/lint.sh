@@ -18,7 +18,7 @@ for config in "${configs[@]}"; do
 done
 echo "configurations: ${#configs[@]} checked"
 
-scripts=(.ci/run tests/*.sh tests/system/run tests/bench/run conf/*.bash)
+scripts=(.ci/run tests/*.sh tests/system/run tests/bench/run conf/*.bash conf/*.openrc)
 for script in "${scripts[@]}"; do
 	bash -n "$script"
 done

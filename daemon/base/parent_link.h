@@ -20,6 +20,8 @@ enum parent_link_type {
 	PARENT_READY, /* core to parent: serving; lan is 0 */
 	PARENT_SPAWN, /* core to parent: make a worker for that LAN, in place of the one there is */
 	PARENT_SPAWNED, /* parent to core: done, with the core's end of a new pair; or why not */
+	PARENT_PING,	/* parent to core: does your loop turn?  lan is 0 */
+	PARENT_ALIVE,	/* core to parent: it does; lan is 0 */
 	PARENT_TYPES
 };
 #define PARENT_BIT(type) (1u << (type))

@@ -91,6 +91,14 @@ on_spawned(struct spawner *s, const struct parent_message *message, int fd)
 }
 
 static void
+answer_ping(const struct spawner *s)
+{
+	const struct parent_message message = {PARENT_ALIVE, 0, 0};
+
+	parent_link_send(s->options.fd, &message, -1); /* what is lost is asked for again */
+}
+
+static void
 on_link(evutil_socket_t link, short events, void *arg)
 {
 	struct spawner *s = arg;
@@ -98,10 +106,15 @@ on_link(evutil_socket_t link, short events, void *arg)
 	int fd;
 
 	(void)events;
-	switch (parent_link_receive(link, PARENT_BIT(PARENT_SPAWNED), &message, &fd)) {
+	switch (parent_link_receive(link, PARENT_BIT(PARENT_SPAWNED) | PARENT_BIT(PARENT_PING),
+				    &message, &fd)) {
 	case PARENT_LINK_NOTHING:
 		break;
 	case PARENT_LINK_GOT:
+		if (message.type == PARENT_PING) {
+			answer_ping(s);
+			break;
+		}
 		if (message.lan < s->options.lans && s->worker[message.lan].waits) {
 			on_spawned(s, &message, fd);
 			break;

@@ -14,15 +14,18 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/notify.h"
 #include "../base/respawn.h"
 #include "../base/sandbox.h"
 #include "child.h"
 
 #define WORKERS_GRACE (1 * MONOTIME_SECOND) /* to say goodbye after the core ended */
 enum { OTHER_FILES = 1024 };		    /* what a worker has open beside HTTP connections */
+#define FROM_CORE (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE))
 
 struct parent {
 	struct parent_options options;
+	struct notify notify;
 	struct sandbox_user worker_user;
 	int program; /* the workers'; -1: there are none */
 	int null;
@@ -33,6 +36,7 @@ struct parent {
 	pid_t *worker; /* by LAN; 0: none */
 	struct respawn pace;
 	monotime restart; /* MONOTIME_NEVER: not now */
+	monotime ping;	  /* the next, of the core; MONOTIME_NEVER: the watchdog is off */
 	bool ready;	  /* a core served once */
 	bool stopping;
 	bool done;
@@ -178,12 +182,18 @@ on_spawn(struct parent *p, uint32_t lan)
 }
 
 static void
+on_ready(struct parent *p)
+{
+	p->ready = true;
+	notify_ready(&p->notify);
+}
+
+static void
 on_link(struct parent *p)
 {
 	struct parent_message message;
 
-	switch (parent_link_receive(p->link, PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN),
-				    &message, NULL)) {
+	switch (parent_link_receive(p->link, FROM_CORE, &message, NULL)) {
 	case PARENT_LINK_NOTHING:
 		return;
 	case PARENT_LINK_ENDED: /* SIGCHLD tells the rest */
@@ -192,7 +202,9 @@ on_link(struct parent *p)
 		return;
 	case PARENT_LINK_GOT:
 		if (message.type == PARENT_READY)
-			p->ready = true;
+			on_ready(p);
+		else if (message.type == PARENT_ALIVE)
+			notify_alive(&p->notify);
 		else if (message.lan < p->options.config->lans)
 			on_spawn(p, message.lan);
 		else
@@ -257,6 +269,7 @@ static void
 on_stop(struct parent *p, int number)
 {
 	p->stopping = true;
+	notify_stopping(&p->notify);
 	if (p->core > 0) {
 		kill(p->core, number);
 	} else {
@@ -295,6 +308,19 @@ wait_until(struct parent *p, monotime then)
 		on_signals(p);
 }
 
+/* The manager's watchdog is told only what the core's loop answers. */
+static void
+ping_core(struct parent *p, monotime now)
+{
+	const struct parent_message message = {PARENT_PING, 0, 0};
+
+	if (p->notify.watchdog == MONOTIME_NEVER || now < p->ping)
+		return;
+	p->ping = now + p->notify.watchdog / 2;
+	if (p->link >= 0)
+		parent_link_send(p->link, &message, -1);
+}
+
 static bool
 has_workers(const struct parent *p)
 {
@@ -322,6 +348,8 @@ parent_run(const struct parent_options *options)
 	struct parent p = {.options = *options, .link = -1, .restart = MONOTIME_NEVER};
 	char why[256];
 
+	notify_open(&p.notify);
+	p.ping = p.notify.watchdog == MONOTIME_NEVER ? MONOTIME_NEVER : clock_now();
 	find_workers(&p);
 	open_text(&p);
 	open_signals(&p);
@@ -329,11 +357,13 @@ parent_run(const struct parent_options *options)
 		fatal("%s", why);
 	start_core(&p);
 	while (!p.done) {
-		wait_until(&p, p.restart);
+		wait_until(&p, p.restart < p.ping ? p.restart : p.ping);
+		ping_core(&p, clock_now());
 		if (!p.done && p.restart <= clock_now())
 			start_core(&p);
 	}
 	end_workers(&p);
 	free(p.worker);
+	notify_close(&p.notify);
 	return p.status;
 }

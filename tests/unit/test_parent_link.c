@@ -14,8 +14,8 @@
 
 #include "../../daemon/base/parent_link.h"
 
-#define TO_PARENT (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN))
-#define TO_CORE	  PARENT_BIT(PARENT_SPAWNED)
+#define TO_PARENT (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE))
+#define TO_CORE	  (PARENT_BIT(PARENT_SPAWNED) | PARENT_BIT(PARENT_PING))
 
 static int end[2];
 
@@ -107,6 +107,8 @@ static const struct parent_message wrong_for_parent[] = {
     {PARENT_SPAWNED, 0, -1},
     {PARENT_SPAWN, 0, -1},
     {PARENT_READY, 0, 1},
+    {PARENT_PING, 0, 0},
+    {PARENT_ALIVE, 0, -1},
     {PARENT_TYPES, 0, 0},
     {31, 0, 0},
     {32, 0, 0},

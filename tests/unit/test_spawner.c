@@ -15,7 +15,7 @@
 #include "../../daemon/base/respawn.h"
 #include "../../daemon/frontends/spawner.h"
 
-#define TO_PARENT (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN))
+#define TO_PARENT (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE))
 enum { LANS = 3 };
 
 enum { WORKER = 4242 }; /* its process */
@@ -250,6 +250,22 @@ test_the_parent_ends(void **state)
 	parent = dup(STDERR_FILENO); /* for drop_spawner() */
 }
 
+/* By the loop alone. */
+static void
+test_a_ping_is_answered(void **state)
+{
+	(void)state;
+	const struct parent_message ping = {PARENT_PING, 0, 0};
+	struct parent_message got;
+	assert_int_equal(parent_link_send(parent, &ping, -1), 0);
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_NOTHING);
+	run();
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_GOT);
+	assert_int_equal(got.type, PARENT_ALIVE);
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_NOTHING);
+	assert_int_equal(told.calls, 0);
+}
+
 #define WITH_SPAWNER(test) cmocka_unit_test_setup_teardown(test, make_spawner, drop_spawner)
 
 int
@@ -264,6 +280,7 @@ main(void)
 	    WITH_SPAWNER(test_failures_are_told_and_tried_again),
 	    WITH_SPAWNER(test_none_can_be_had),
 	    WITH_SPAWNER(test_the_parent_ends),
+	    WITH_SPAWNER(test_a_ping_is_answered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
