@@ -131,7 +131,31 @@ TAILQ_HEAD(quarantine_ages, quarantine);
 #define TREE(name, type, field, compare) \
 	RB_GENERATE_INTERNAL(name, type, field, compare, __attribute__((unused)) static)
 
+static size_t
+subtree(const struct lease *lease)
+{
+	return lease ? lease->subtree : 0;
+}
+
+static void
+count_subtree(struct lease *lease)
+{
+	lease->subtree = 1 + subtree(RB_LEFT(lease, by_id)) + subtree(RB_RIGHT(lease, by_id));
+}
+
+/* After one was linked or unlinked below; what the tree turned round then is counted already. */
+static void
+count_ancestors(struct lease *lease)
+{
+	for (; lease; lease = RB_PARENT(lease, by_id))
+		count_subtree(lease);
+}
+
+#undef RB_AUGMENT
+#define RB_AUGMENT count_subtree
 TREE(lease_ids, lease, by_id, compare_id)
+#undef RB_AUGMENT
+#define RB_AUGMENT(element) ((void)(element))
 TREE(lease_externals, lease, by_external, compare_external)
 TREE(lease_internals, lease, by_internal, compare_internal)
 TREE(lease_ends, lease, by_end, compare_end)
@@ -344,6 +368,7 @@ link_lease(struct lease_table *table, struct lease *lease)
 	assert(!holder);
 	(void)holder;
 	RB_INSERT(lease_ids, &table->ids, lease);
+	count_ancestors(lease);
 	RB_INSERT(lease_internals, &table->internals, lease);
 	RB_INSERT(lease_ends, &table->ends, lease);
 	mark_ports(table, &lease->record, true);
@@ -390,6 +415,7 @@ void
 lease_table_unlink(struct lease_table *table, struct lease *lease, monotime now)
 {
 	RB_REMOVE(lease_ids, &table->ids, lease);
+	count_ancestors(RB_PARENT(lease, by_id));
 	RB_REMOVE(lease_externals, &table->externals, lease);
 	RB_REMOVE(lease_internals, &table->internals, lease);
 	RB_REMOVE(lease_ends, &table->ends, lease);
@@ -469,6 +495,23 @@ lease_table_after_id(const struct lease_table *table, uint64_t id)
 	struct lease key = {.record.id = id + 1};
 
 	return RB_NFIND(lease_ids, (struct lease_ids *)&table->ids, &key);
+}
+
+struct lease *
+lease_table_at(const struct lease_table *table, size_t index)
+{
+	struct lease *lease = RB_ROOT(&table->ids);
+	size_t before;
+
+	while (lease && index != (before = subtree(RB_LEFT(lease, by_id)))) {
+		if (index < before) {
+			lease = RB_LEFT(lease, by_id);
+		} else {
+			index -= before + 1;
+			lease = RB_RIGHT(lease, by_id);
+		}
+	}
+	return lease;
 }
 
 static struct lease *

@@ -22,6 +22,7 @@ struct change;
 struct lease {
 	struct lease_record record;
 	RB_ENTRY(lease) by_id;
+	size_t subtree; /* leases of which this one is the root in by_id */
 	RB_ENTRY(lease) by_external;
 	RB_ENTRY(lease) by_internal;
 	RB_ENTRY(lease) by_end;
@@ -79,6 +80,9 @@ struct lease *lease_next_of_client(const struct lease *);
 struct lease *lease_table_first_to_end(const struct lease_table *); /* NULL: none ends */
 /* In order of id: the first with an id above the given one; for walking in pages. */
 struct lease *lease_table_after_id(const struct lease_table *, uint64_t id);
+/* In the same order the one with so many before it, found in logarithmic time; NULL past the last.
+ */
+struct lease *lease_table_at(const struct lease_table *, size_t index);
 
 size_t lease_table_count(const struct lease_table *);
 size_t lease_table_count_of_client(const struct lease_table *, const struct address *);

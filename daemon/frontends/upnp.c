@@ -691,6 +691,5 @@ upnp_free(struct upnp *u)
 		if (u->worker[i].again)
 			event_free(u->worker[i].again);
 	}
-	upnp_reader_close(&u->reader);
 	free(u);
 }

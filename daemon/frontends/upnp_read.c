@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Clauses are of WANIPConnection:2.  The table's order is that of the leases' ids: it changes only
- * where one ends. */
+/* Clauses are of WANIPConnection:2.  The table's order is that of the leases' ids: what comes is
+ * the last, and only behind one that ends indices change. */
 #include "upnp_read.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "../core/decision.h"
@@ -47,44 +46,11 @@ show(const struct upnp_reader *r, const struct upnp_question *q, const struct le
 	return IGD_OK;
 }
 
-/* Makes room for one more id; false: out of memory. */
-static bool
-grow(struct upnp_reader *r)
-{
-	size_t room = r->room ? 2 * r->room : 64;
-	uint64_t *id;
-
-	if (r->ids < r->room)
-		return true;
-	id = reallocarray(r->id, room, sizeof(*id));
-	if (!id)
-		return false;
-	r->id = id;
-	r->room = room;
-	return true;
-}
-
-/* Goes on from where the last caller left off, if the table is still the same. */
 static enum igd_error
 get_generic(struct upnp_reader *r, const struct upnp_question *q, struct link_message *out)
 {
-	const struct lease_table *table = engine_leases(r->engine);
-	uint64_t changes = engine_table_changes(r->engine);
-	const struct lease *lease;
+	const struct lease *lease = lease_table_at(engine_leases(r->engine), q->call->call.index);
 
-	if (r->indexed != changes)
-		r->ids = 0;
-	r->indexed = changes;
-	while (r->ids <= q->call->call.index) {
-		lease = lease_table_after_id(table, r->ids ? r->id[r->ids - 1] : 0);
-		if (!lease)
-			return IGD_INDEX_INVALID;
-		if (!grow(r))
-			return IGD_OUT_OF_MEMORY;
-		r->id[r->ids++] = lease->record.id;
-		r->work++;
-	}
-	lease = lease_table_by_id(table, r->id[q->call->call.index]);
 	return lease ? show(r, q, lease, out) : IGD_INDEX_INVALID;
 }
 
@@ -211,10 +177,4 @@ upnp_read(struct upnp_reader *r, const struct upnp_question *q, struct link_mess
 	error = readers[q->call->call.action](r, q, out);
 	if (error != IGD_OK)
 		out->answer.error = error;
-}
-
-void
-upnp_reader_close(struct upnp_reader *r)
-{
-	free(r->id);
 }

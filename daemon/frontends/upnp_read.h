@@ -14,10 +14,6 @@ struct upnp_reader {
 	/* The WAN's; false: not to be had. */
 	bool (*counters)(void *arg, struct network_counters *);
 	void *arg;
-	/* The ids of the first entries in their order, as far as somebody asked; upnp_read.c's. */
-	uint64_t indexed; /* engine_table_changes() then */
-	size_t ids, room;
-	uint64_t *id;
 };
 
 struct upnp_question {
@@ -30,7 +26,6 @@ struct upnp_question {
 bool upnp_reads(enum igd_action);
 /* Fills an ANSWER or ENTRIES. */
 void upnp_read(struct upnp_reader *, const struct upnp_question *, struct link_message *out);
-void upnp_reader_close(struct upnp_reader *);
 
 /* Is it a mapping that the call's range is about? */
 bool upnp_in_range(const struct igd_call *, const struct lease_record *);

@@ -526,8 +526,11 @@ check_records(void)
 	for (uint64_t id = 0; (lease = lease_table_after_id(table, id)); walked++) {
 		assert_true(lease->record.id > id);
 		id = lease->record.id;
+		assert_ptr_equal(lease_table_at(table, walked), lease);
 	}
 	assert_int_equal(walked, m.count);
+	assert_null(lease_table_at(table, walked));
+	assert_null(lease_table_at(table, SIZE_MAX));
 }
 
 static void
