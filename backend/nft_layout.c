@@ -2,6 +2,7 @@
 /* See nft_layout.h.  A new set, chain or rule is a row; the expressions are those that `nft` makes
  * of conf/ruleset.nft. */
 #include "nft_layout.h"
+#include "flows.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -131,20 +132,22 @@ static const struct set tcp_or_udp = {
 
 struct chain {
 	const char *name;
-	bool hooked;
+	const char *type; /* NULL: not hooked */
 	uint32_t hook;
 	int32_t priority;
 };
 
 static const struct chain chains[] = {
     /* After the admin's own forwards (firewalld hooks at dstnat + 10): theirs win. */
-    {"prerouting", true, NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 20},
-    {"output", true, NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST + 5},
-    {"dn4", false, 0, 0},
+    {"prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST + 20},
+    {"output", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST + 5},
+    {"dn4", NULL, 0, 0},
     /* Before the admin's masquerade: the first chain that binds a flow wins. */
-    {"postrouting", true, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5},
-    {"sn4", false, 0, 0},
-    {"hp4", false, 0, 0},
+    {"postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 5},
+    {"sn4", NULL, 0, 0},
+    {"hp4", NULL, 0, 0},
+    /* Before the admin's filter, which accepts established flows or refuses them in its own way. */
+    {"forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER - 5},
 };
 
 /* Rules */
@@ -220,11 +223,15 @@ struct expression {
 #define MASQ_FIRST(port)     NUMBER(MASQ_REG_PROTO_MIN, port)
 #define MASQ_LAST(port)      NUMBER(MASQ_REG_PROTO_MAX, port)
 
+#define RESET                { "reject", { NUMBER(REJECT_TYPE, NFT_REJECT_TCP_RST), \
+					   OCTETS(REJECT_CODE, 1, 0) } }
+
 /* Phrases. */
 #define LOAD_SADDR(to)       LOAD_HEADER(NETWORK, 12, 4, to)
 #define LOAD_DADDR(to)       LOAD_HEADER(NETWORK, 16, 4, to)
 #define LOAD_SPORT(to)       LOAD_HEADER(TRANSPORT, 0, 2, to)
 #define LOAD_DPORT(to)       LOAD_HEADER(TRANSPORT, 2, 2, to)
+#define TCP                  LOAD_META(L4PROTO, 1), COMPARE(EQ, OCTETS(CMP_DATA, 1, IPPROTO_TCP))
 #define IPV4                 LOAD_META(NFPROTO, 1), COMPARE(EQ, OCTETS(CMP_DATA, 1, NFPROTO_IPV4))
 /* Only so that `nft` takes its listing back: it wants a transport match before a translation. */
 #define TCP_OR_UDP           LOAD_META(L4PROTO, 1), IN_OWN_SET(1)
@@ -267,14 +274,14 @@ static const struct rule rules[] = {
 	 * The mark comes first, since a translation ends the chain; it comes off again if no map of
 	 * ours bound the flow, or an admin's own forward, hooked later, would be opened by it.
 	 */
-	{"dn4", 0, {SET_MARK(~NFT_MARK_OURS, NFT_MARK_OURS)}},
+	{"dn4", 0, {SET_MARK(~FLOWS_MARK_OURS, FLOWS_MARK_OURS)}},
 	{"dn4", 0, {IPV4, TCP_OR_UDP, CALLER, MAP("rfwd4", 1, 1), DNAT(9)}},
 	{"dn4", 0, {IPV4, TCP_OR_UDP, EXTERNAL_PORT, MAP("fwd4", 1, 1), DNAT(9)}},
-	{"dn4", 0, {SET_MARK(~NFT_MARK_OURS, 0)}},
+	{"dn4", 0, {SET_MARK(~FLOWS_MARK_OURS, 0)}},
 
 	{"postrouting", 0, {LOAD_META(OIFNAME, 1), IN_SET("wanif", 1), IPV4, JUMP("sn4")}},
 	/* Hairpin; by address: with bridge filtering on, interfaces here are bridge ports. */
-	{"postrouting", 0, {HAS_MARK(NFT_MARK_OURS), IS_DNATED, IPV4,
+	{"postrouting", 0, {HAS_MARK(FLOWS_MARK_OURS), IS_DNATED, IPV4,
 			    LOAD_SADDR(1), IN_SET("lan4", 1),
 			    LOAD_DADDR(1), IN_SET("lan4", 1), JUMP("hp4")}},
 
@@ -292,6 +299,9 @@ static const struct rule rules[] = {
 	{"hp4", 0, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), LOAD_DIALLED(1), SPARE_PORTS(2, 3),
 		    SNAT_PORTS(2, 3)}},
 	{"hp4", 0, {LOAD_DIALLED(1), SNAT}},
+
+	/* What flows_ctnetlink.c marked: each end is told when it next sends. */
+	{"forward", 0, {HAS_MARK(FLOWS_MARK_ENDED), TCP, RESET}},
 };
 /* clang-format on */
 
@@ -375,8 +385,8 @@ put_chain(struct nft_batch *batch, const struct chain *row)
 		goto out;
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, NFT_TABLE);
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, row->name);
-	if (row->hooked) {
-		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "nat");
+	if (row->type) {
+		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, row->type);
 		nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, row->hook);
 		nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, row->priority);
 		nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);

@@ -10,9 +10,6 @@
 #include "firewall.h"
 #include "nft_message.h"
 
-/* Bits of the conntrack mark. */
-#define NFT_MARK_OURS 0x40000000u /* bound by our maps */
-
 enum {
 	NFT_RULES_MAX = 64,	      /* the layout has no more rules */
 	NFT_NETWORK_SETS = 3,	      /* sets that say what network it is */
