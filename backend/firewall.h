@@ -92,7 +92,7 @@ int firewall_commit(struct firewall *, struct fault *);
 uint64_t firewall_connections(struct firewall *, enum transport, uint16_t external_port,
 			      const struct address *remote);
 
-/* Becomes readable when any program has committed to nftables. */
+/* Becomes readable when another program has committed to nftables. */
 int firewall_watch_fd(const struct firewall *);
 /*
  * Reads what the watch holds and looks whether our table still is the one we made.  The first LOST

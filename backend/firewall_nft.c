@@ -113,15 +113,17 @@ open_command(struct firewall *f)
 }
 
 /*
- * One message for each commit: the commits' other messages, one for each element, do not pass the
- * filter.  It is there before the socket joins the group.
+ * One message for each commit that is not ours: the commits' other messages, one for each element,
+ * do not pass the filter.  It is there before the socket joins the group.
  */
 static int
 open_watch(struct firewall *f)
 {
 	struct sock_filter code[] = {
 	    BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
-	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(NFT_TYPE(NFT_MSG_NEWGEN)), 0, 1),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(NFT_TYPE(NFT_MSG_NEWGEN)), 0, 3),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(f->port), 1, 0),
 	    BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	    BPF_STMT(BPF_RET | BPF_K, 0),
 	};
@@ -674,7 +676,7 @@ read_watch(struct firewall *f, char *by, size_t size)
 		}
 		if (got <= 0)
 			break;
-		if (!mnl_nlmsg_ok(m, (int)got) || m->nlmsg_pid == f->port)
+		if (!mnl_nlmsg_ok(m, (int)got))
 			continue;
 		if (by && !foreign)
 			name_committer(m, by, size);
