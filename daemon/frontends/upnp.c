@@ -23,7 +23,8 @@ enum {
 	PATIENCE = 5000,
 	QUEUE_SIZE = 128 * 1024,
 	QUEUE_MESSAGES = UPNP_BATCH + 8,
-	TURN_WORK = 4096, /* leases looked at before the other sockets have their turn */
+	MESSAGE_ROOM = 1024, /* more than any message of a worker */
+	TURN_WORK = 4096,    /* leases looked at before the other sockets have their turn */
 };
 
 /* What a worker is to be told as soon as it reads. */
@@ -55,6 +56,7 @@ struct worker {
 	struct queue queue;
 	struct call call[UPNP_BATCH];
 	unsigned calls, next; /* those before next are done with */
+	bool in_turn;	      /* which will send what is owed */
 	struct upnp_worker shown;
 };
 
@@ -187,11 +189,19 @@ put_state(struct worker *w)
 	put(w, &(struct link_message){.type = LINK_STATE, .state = w->upnp->state});
 }
 
+static bool
+has_room(const struct queue *q)
+{
+	return sizeof(q->bytes) - q->used >= LINK_MESSAGE_MAX;
+}
+
 static void
 put_owed(struct worker *w)
 {
 	static void (*const puts[])(struct worker *) = {put_setup, put_lan, put_state};
 
+	if (!has_room(&w->queue))
+		return;
 	for (unsigned i = 0; i < sizeof(puts) / sizeof(puts[0]); i++)
 		if (w->owed & 1u << i)
 			puts[i](w);
@@ -428,12 +438,6 @@ carry_out_changes(struct worker *w, monotime now)
 	return asked;
 }
 
-static bool
-has_room(const struct queue *q)
-{
-	return sizeof(q->bytes) - q->used >= LINK_MESSAGE_MAX;
-}
-
 static void
 answer_readers(struct worker *w, monotime now)
 {
@@ -486,21 +490,29 @@ static void (*const handlers[LINK_TYPES])(struct worker *, const struct link_mes
 static bool
 receive(struct worker *w)
 {
-	uint8_t bytes[LINK_MESSAGE_MAX];
+	/* One that is longer than a worker's messages are is cut, and so is none. */
+	uint8_t bytes[UPNP_BATCH][MESSAGE_ROOM];
+	struct mmsghdr got[UPNP_BATCH];
+	struct iovec iov[UPNP_BATCH];
 	struct link_message message;
+	int count;
 
 	w->calls = w->next = 0;
 	for (int i = 0; i < UPNP_BATCH; i++) {
-		ssize_t size = recv(w->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		iov[i] = (struct iovec){bytes[i], sizeof(bytes[i])};
+		got[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
+	}
+	count = recvmmsg(w->fd, got, UPNP_BATCH, MSG_DONTWAIT, NULL);
+	if (count < 0 && errno != EAGAIN && errno != EINTR) {
+		lose(w, strerror(errno));
+		return false;
+	}
+	for (int i = 0; i < count; i++) {
+		size_t size = got[i].msg_len;
 
-		if (size < 0 && (errno == EAGAIN || errno == EINTR))
-			break;
-		if (size <= 0) {
-			lose(w, size == 0 ? "it ended" : strerror(errno));
-			return false;
-		}
-		if (!link_decode(LINK_WORKER, bytes, (size_t)size, &message)) {
-			lose(w, "it said what it must not");
+		if (size == 0 || (got[i].msg_hdr.msg_flags & MSG_TRUNC) ||
+		    !link_decode(LINK_WORKER, bytes[i], size, &message)) {
+			lose(w, size == 0 ? "it ended" : "it said what it must not");
 			return false;
 		}
 		handlers[message.type](w, &message);
@@ -525,9 +537,13 @@ turn(struct worker *w)
 			w->shown.batch_max = w->calls;
 	}
 	answer_readers(w, now);
-	pump(w);
+	/* One call sends the answers and, behind them, the state that they have made. */
+	w->in_turn = true;
 	if (asked)
 		u->options.changed(u->options.arg);
+	w->in_turn = false;
+	put_owed(w);
+	pump(w);
 }
 
 static void
@@ -582,7 +598,8 @@ owe(struct worker *w, unsigned what)
 	if (w->fd < 0)
 		return;
 	w->owed |= what;
-	pump(w);
+	if (!w->in_turn)
+		pump(w);
 }
 
 void

@@ -32,6 +32,7 @@ struct core_client {
 	bool is_gone;
 	struct place place[CORE_CALLS_MAX];
 	struct link_message message; /* the one being told */
+	uint8_t bytes[READS_AT_ONCE][LINK_MESSAGE_MAX + 1];
 };
 
 static void
@@ -83,17 +84,22 @@ static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct core_client *c = arg;
-	uint8_t bytes[LINK_MESSAGE_MAX + 1];
+	struct mmsghdr got[READS_AT_ONCE];
+	struct iovec iov[READS_AT_ONCE];
+	int count;
 
 	(void)what;
-	for (int i = 0; i < READS_AT_ONCE && !c->is_gone; i++) {
-		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0)
+	for (int i = 0; i < READS_AT_ONCE; i++) {
+		iov[i] = (struct iovec){c->bytes[i], sizeof(c->bytes[i])};
+		got[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
+	}
+	count = recvmmsg(fd, got, READS_AT_ONCE, MSG_DONTWAIT, NULL);
+	if (count < 0 && errno != EAGAIN && errno != EINTR)
+		lose(c, "it ended");
+	for (int i = 0; i < count && !c->is_gone; i++) {
+		if (got[i].msg_len == 0)
 			lose(c, "it ended");
-		else if (!link_decode(LINK_CORE, bytes, (size_t)n, &c->message))
+		else if (!link_decode(LINK_CORE, c->bytes[i], got[i].msg_len, &c->message))
 			lose(c, "a message that is none");
 		else
 			take(c);

@@ -85,11 +85,12 @@ find_place(struct http_server *s, const struct address *client)
 	unsigned most = s->options.connections, taken = 0, own = 0, neighbours = 0;
 	struct connection *found = NULL;
 
-	for (unsigned i = 0; i < most; i++) {
+	/* Until all that are open, and a free place, are seen. */
+	for (unsigned i = 0; i < most && (taken < s->count[HTTP_OPEN] || !found); i++) {
 		struct connection *c = &s->place[i];
 
 		if (c->fd < 0) {
-			found = c;
+			found = found ? found : c;
 			continue;
 		}
 		taken++;
@@ -164,6 +165,8 @@ on_acceptable(evutil_socket_t listener, short what, void *arg)
 
 		if (fd >= 0) {
 			admit(s, fd, &from, length);
+			/* Its request is mostly there by now. */
+			event_active(s->run, EV_TIMEOUT, 0);
 			continue;
 		}
 		/* Without descriptors it would be acceptable for ever: until the next second. */
