@@ -3,7 +3,7 @@
 import pytest
 
 from lab import LAN1, LAN2, REMOTE, REMOTE2, REMOTE3, WAN, wait_for
-from test_upnp import BOTH, VERSIONS, daemon  # pylint: disable=unused-import
+from test_upnp import BOTH, VERSIONS, daemon
 from upnp_client import IP, call, error_of, mapping, name_of, port_range
 
 
