@@ -49,6 +49,12 @@ address_equal(const struct address *a, const struct address *b)
 	return address_compare(a, b) == 0;
 }
 
+bool
+address_same_network(const struct address *a, const struct address *b)
+{
+	return memcmp(a->bytes, b->bytes, 8) == 0;
+}
+
 int
 address_compare(const struct address *a, const struct address *b)
 {

@@ -34,6 +34,8 @@ bool address_is_ipv4(const struct address *);
 /* True for :: and for ::ffff:0.0.0.0. */
 bool address_is_unspecified(const struct address *);
 bool address_equal(const struct address *, const struct address *);
+/* Of 64 bits, in which an IPv6 host has as many addresses as it likes. */
+bool address_same_network(const struct address *, const struct address *);
 int address_compare(const struct address *, const struct address *); /* as memcmp */
 enum address_scope address_scope(
     const struct address *); /* IPv4 only; any IPv6 address is UNUSABLE until IPv6 comes */

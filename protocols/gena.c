@@ -12,15 +12,17 @@ gena_init(struct gena_table *t, struct gena_subscription *place, unsigned places
 	  const struct gena_options *options)
 {
 	*t = (struct gena_table){.place = place, .places = places, .options = *options};
+	/* Memory that was never written to need not be there. */
 	for (unsigned i = 0; i < places; i++)
-		place[i] = (struct gena_subscription){.id = 0};
+		if (place[i].id)
+			place[i].id = 0;
 }
 
 static void
 sweep(struct gena_table *t, monotime now)
 {
 	for (unsigned i = 0; i < t->places; i++)
-		if (t->place[i].ends <= now)
+		if (t->place[i].id && t->place[i].ends <= now)
 			t->place[i].id = 0;
 }
 
@@ -48,22 +50,27 @@ find_sid(struct gena_table *t, const struct gena_request *r)
 	return NULL;
 }
 
-/* NULL: the table is full, or this client has its share of it. */
+/* NULL: the table is full, or this client has its share of it, or its IPv6 network has half. */
 static struct gena_subscription *
 find_place(struct gena_table *t, const struct address *client)
 {
 	struct gena_subscription *found = NULL;
-	unsigned own = 0;
+	unsigned own = 0, neighbours = 0;
 
 	for (unsigned i = 0; i < t->places; i++) {
 		struct gena_subscription *s = &t->place[i];
 
-		if (s->id == 0)
+		if (s->id == 0) {
 			found = s;
-		else if (address_equal(&s->client, client))
-			own++;
+			continue;
+		}
+		own += address_equal(&s->client, client);
+		neighbours += address_same_network(&s->client, client);
 	}
-	return t->options.per_client && own >= t->options.per_client ? NULL : found;
+	if ((t->options.per_client && own >= t->options.per_client) ||
+	    (!address_is_ipv4(client) && neighbours >= (t->places + 1) / 2))
+		return NULL;
+	return found;
 }
 
 static uint32_t
@@ -127,44 +134,44 @@ is_path(struct text path)
 }
 
 static bool
-parse_url(struct text url, struct gena_subscription *s, size_t *used)
+parse_url(struct text url, const struct address *client, uint16_t *port, struct text *path)
 {
-	struct gena_url *to = &s->to[s->urls];
 	struct text authority;
 
-	if (s->urls == GENA_URLS_MAX || !text_take_prefix(&url, "http://"))
+	if (!text_take_prefix(&url, "http://"))
 		return false;
 	authority = text_take(&url, text_before(url, '/'));
-	if (!parse_authority(authority, &s->client, &to->port) || !is_path(url))
+	*path = url.size ? url : text_of("/");
+	return parse_authority(authority, client, port) && is_path(url);
+}
+
+/* False: there is no room for it. */
+static bool
+add_url(struct gena_subscription *s, uint16_t port, struct text path, size_t *used)
+{
+	if (s->urls == GENA_URLS_MAX || path.size >= sizeof(s->paths) - *used)
 		return false;
-	if (url.size == 0)
-		url = text_of("/");
-	if (url.size >= sizeof(s->paths) - *used)
-		return false;
-	to->path = (uint16_t)*used;
-	memcpy(s->paths + *used, url.at, url.size);
-	s->paths[*used + url.size] = '\0';
-	*used += url.size + 1;
-	s->urls++;
+	s->to[s->urls++] = (struct gena_url){port, (uint16_t)*used};
+	memcpy(s->paths + *used, path.at, path.size);
+	s->paths[*used + path.size] = '\0';
+	*used += path.size + 1;
 	return true;
 }
 
-/* 4.1.2: "<url><url>…", whole or not at all. */
+/* 4.1.2: "<url><url>…".  What we would not send to is passed over; the rest is kept whole or not at
+ * all. */
 static bool
 parse_callback(struct text in, struct gena_subscription *s)
 {
-	size_t used = 0;
+	size_t used = 0, end;
 
-	while ((in = text_trim(in)).size) {
-		size_t end = text_before(in, '>');
-		struct text url;
+	for (text_take(&in, text_before(in, '<')); (end = text_before(in, '>')) < in.size;
+	     text_take(&in, text_before(in, '<'))) {
+		struct text url = text_take(&in, end), path;
+		uint16_t port;
 
-		if (end == in.size || in.at[0] != '<')
-			return false;
-		url = text_take(&in, end);
 		text_take(&url, 1);
-		text_take(&in, 1);
-		if (!parse_url(url, s, &used))
+		if (parse_url(url, &s->client, &port, &path) && !add_url(s, port, path, &used))
 			return false;
 	}
 	return s->urls > 0;

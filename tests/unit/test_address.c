@@ -91,6 +91,17 @@ addresses_compare_by_octets(void **state)
 }
 
 static void
+networks_are_of_64_bits(void **state)
+{
+	struct address one = address("fd00:0:0:1::1"), two = address("fd00:0:0:1:8000::"),
+		       other = address("fd00:0:0:2::1");
+
+	(void)state;
+	assert_true(address_same_network(&one, &two));
+	assert_false(address_same_network(&one, &other));
+}
+
+static void
 scopes_end_where_the_registries_say(void **state)
 {
 	static const struct {
@@ -288,6 +299,7 @@ main(void)
 	    cmocka_unit_test(all_96_leading_bits_make_it_ipv4),
 	    cmocka_unit_test(both_families_have_an_unspecified_address),
 	    cmocka_unit_test(addresses_compare_by_octets),
+	    cmocka_unit_test(networks_are_of_64_bits),
 	    cmocka_unit_test(scopes_end_where_the_registries_say),
 	    cmocka_unit_test(only_numeric_forms_parse),
 	    cmocka_unit_test(addresses_print_in_their_family),

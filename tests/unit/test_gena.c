@@ -276,12 +276,12 @@ callbacks_that_are_refused(void **state)
 	    "<http://192.168.1.20:49152/\xc3\xa4>",
 	    "<http://192.168.1.20:49152/a#b>",
 	    "<http://192.168.1.20:49152/<a>",
-	    /* whole or not at all */
-	    CALLBACK "<http://203.0.113.5:49152/>",
-	    "<http://client.lan:49152/>" CALLBACK,
-	    CALLBACK "x",
-	    CALLBACK "," CALLBACK,
+	    /* none of several is good */
+	    "<http://203.0.113.5:49152/><https://192.168.1.20:49152/>",
+	    "<http://client.lan:49152/> http://192.168.1.20:49152/event",
+	    /* all that are good, or none */
 	    CALLBACK CALLBACK CALLBACK CALLBACK CALLBACK,
+	    CALLBACK CALLBACK "<http://client.lan/>" CALLBACK CALLBACK CALLBACK,
 	};
 
 	(void)state;
@@ -292,6 +292,33 @@ callbacks_that_are_refused(void **state)
 	assert_int_equal(call_back("fe80::20", CALLBACK), GENA_PRECONDITION_FAILED);
 	assert_int_equal(call_back("fe80::20", "<http://fe80::20/>"), GENA_PRECONDITION_FAILED);
 	assert_int_equal(call_back(CLIENT, CALLBACK), GENA_OK);
+}
+
+static void
+callbacks_that_are_bad_are_passed_over(void **state)
+{
+	static const char *const callbacks[] = {
+	    "<http://192.168.1.20:5001/a><http://203.0.113.5:5001/><http://192.168.1.20:5002/b>",
+	    "<https://192.168.1.20:5001/><http://192.168.1.20:5001/a><http://192.168.1.20:5002/b>",
+	    "<http://client.lan/> <http://192.168.1.20:5001/a>\t<><http://192.168.1.20:5002/b>",
+	    "<http://192.168.1.21/><http://192.168.1.20:22/><http://192.168.1.20:5001/a>"
+	    "<http://[fe80::20]/><http://192.168.1.20:5001/a b><http://192.168.1.20:5002/b><x>",
+	    "<http://192.168.1.20:5001/a>, <http://192.168.1.20:5002/b>, and more",
+	    "<http://192.168.1.20:5001/a>x><http://192.168.1.20:5002/b><http://192.168.1.20:5003/",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(callbacks); i++) {
+		setup(NULL);
+		subscribed(callbacks[i], MAPPINGS_SERVICE, BEGIN);
+		assert_true(gena_next(&table, BEGIN, &delivery));
+		assert_int_equal(delivery.to.port, 5001);
+		assert_string_equal(delivery.path, "/a");
+		assert_true(gena_finish(&table, delivery.id, GENA_FAILED, &delivery));
+		assert_int_equal(delivery.to.port, 5002);
+		assert_string_equal(delivery.path, "/b");
+		assert_false(gena_finish(&table, delivery.id, GENA_FAILED, &delivery));
+	}
 }
 
 /* A callback whose path has so many octets. */
@@ -437,6 +464,23 @@ one_client_has_its_share(void **state)
 	assert_int_equal(call_back(CLIENT, ""), GENA_PRECONDITION_FAILED);
 	assert_int_equal(call_back("fe80::20", "<http://[fe80::20]/>"), GENA_OK);
 	assert_int_equal(unsubscribe(first.sid, BEGIN), GENA_OK);
+	assert_int_equal(call_back(CLIENT, CALLBACK), GENA_OK);
+}
+
+/* Its host may have as many addresses. */
+static void
+one_ipv6_network_has_half(void **state)
+{
+	char client[32], callback[64];
+
+	(void)state;
+	for (int i = 0; i < PLACES; i++) {
+		snprintf(client, sizeof(client), "fd00::%d", i + 1);
+		snprintf(callback, sizeof(callback), "<http://[%s]/>", client);
+		assert_int_equal(call_back(client, callback),
+				 i < PLACES / 2 ? GENA_OK : GENA_UNAVAILABLE);
+	}
+	assert_int_equal(call_back("fd00:0:0:1::1", "<http://[fd00:0:0:1::1]/>"), GENA_OK);
 	assert_int_equal(call_back(CLIENT, CALLBACK), GENA_OK);
 }
 
@@ -919,6 +963,7 @@ main(void)
 	    TEST(timeouts),
 	    TEST(callbacks_that_are_taken),
 	    TEST(callbacks_that_are_refused),
+	    TEST(callbacks_that_are_bad_are_passed_over),
 	    TEST(paths_are_stored_whole_or_refused),
 	    TEST(headers_that_do_not_go_together),
 	    TEST(a_renewal_keeps_the_subscription),
@@ -927,6 +972,7 @@ main(void)
 	    TEST(an_unsubscribed_one_is_forgotten),
 	    TEST(an_sid_is_good_for_its_service_alone),
 	    TEST(one_client_has_its_share),
+	    TEST(one_ipv6_network_has_half),
 	    TEST(all_clients_have_the_table),
 	    TEST(the_first_event_waits_for_the_reply),
 	    TEST(the_first_event_is_sent_to_those_who_left),
