@@ -14,8 +14,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "log.h"
-
 #define CAP_BIT(cap) (1ull << (cap))
 #define FOR_CHILDREN                                                                            \
 	(CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_KILL) | \
@@ -190,7 +188,7 @@ sandbox_enter_without_capabilities(const struct sandbox_user *user, char *why, s
  * Rules for TCP ports (ABI 4) would not help: the worker connects to ports that clients name.
  */
 static bool
-deny_files(char *why, size_t why_size)
+deny_files(int *landlock, char *why, size_t why_size)
 {
 	struct {
 		uint64_t access_fs, access_net, scoped;
@@ -200,10 +198,9 @@ deny_files(char *why, size_t why_size)
 	enum { LAST = sizeof(rights) / sizeof(*rights) - 1, SCOPED = 6 };
 
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	if (abi < 1) {
-		log_warning("sandbox", "no landlock", "error=\"%s\"", strerror(errno));
+	*landlock = abi < 1 ? -errno : 0;
+	if (abi < 1)
 		return true;
-	}
 	rules.access_fs = (1ull << rights[abi < LAST ? abi : LAST]) - 1;
 	rules.scoped = abi >= SCOPED ? 3 : 0; /* abstract sockets and signals */
 	int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
@@ -214,7 +211,7 @@ deny_files(char *why, size_t why_size)
 }
 
 bool
-sandbox_confine_worker(char *why, size_t why_size)
+sandbox_confine_worker(int *landlock, char *why, size_t why_size)
 {
 	uid_t uid[3];
 
@@ -225,5 +222,5 @@ sandbox_confine_worker(char *why, size_t why_size)
 		return fail(why, why_size, "run with capabilities");
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return fail(why, why_size, "run without no_new_privs");
-	return deny_files(why, why_size);
+	return deny_files(landlock, why, why_size);
 }

@@ -37,9 +37,9 @@ bool sandbox_enter_without_capabilities(const struct sandbox_user *, char *why, 
 /*
  * Last step of a process that sandbox_enter_without_capabilities() was done for: sees that it is
  * not root, has no capability and no_new_privs, then gives up opening and changing files, and,
- * where the kernel can, signals and abstract sockets of others.  Landlock is logged as missing
- * where it is.  False: *why says what failed.
+ * where the kernel can, signals and abstract sockets of others.  *landlock is 0, or -errno where
+ * the kernel lacks it: then nothing of that is given up.  False: *why says what failed.
  */
-bool sandbox_confine_worker(char *why, size_t why_size);
+bool sandbox_confine_worker(int *landlock, char *why, size_t why_size);
 
 #endif

@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +15,8 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../../daemon/base/sandbox.h"
@@ -34,6 +38,12 @@ list_a_folder(void)
 }
 
 static int
+write_to_a_file(void)
+{
+	return open("/dev/null", O_WRONLY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+static int
 make_a_file(void)
 {
 	return open("/tmp/portlease-probe", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0 ? errno : 0;
@@ -47,18 +57,65 @@ make_a_folder(void)
 
 /* The core was made between the two of us; what else was is somebody else's, too. */
 static int
-signal_parent_and_core(void)
+to_parent_and_core(int (*try)(pid_t))
 {
-	for (pid_t pid = getppid(); pid < getpid(); pid++)
-		if (kill(pid, SIGTERM) == 0)
-			return 0;
-	return EPERM;
+	int error = EPERM;
+
+	for (pid_t pid = getppid(); pid < getpid(); pid++) {
+		int one = try(pid);
+
+		if (one != EPERM && (one != ESRCH || pid == getppid()))
+			error = one;
+	}
+	return error;
 }
 
 static int
-trace_the_parent(void)
+signal_one(pid_t pid)
 {
-	return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) < 0 ? errno : 0;
+	return kill(pid, SIGTERM) < 0 ? errno : 0;
+}
+
+static int
+signal_parent_and_core(void)
+{
+	return to_parent_and_core(signal_one);
+}
+
+static int
+trace_one(pid_t pid)
+{
+	return ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0 ? errno : 0;
+}
+
+static int
+trace_parent_and_core(void)
+{
+	return to_parent_and_core(trace_one);
+}
+
+static int
+read_one(pid_t pid)
+{
+	static char octet;
+	const struct iovec own = {&octet, 1}, theirs = {&octet, 1};
+
+	return process_vm_readv(pid, &own, 1, &theirs, 1, 0) < 0 ? errno : 0;
+}
+
+static int
+read_parent_and_core(void)
+{
+	return to_parent_and_core(read_one);
+}
+
+static int
+take_a_capability(void)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct sets[2] = {{1u << CAP_NET_ADMIN, 1u << CAP_NET_ADMIN, 0}};
+
+	return syscall(SYS_capset, &header, sets) < 0 ? errno : 0;
 }
 
 static int
@@ -103,6 +160,21 @@ make_a_raw_socket(void)
 }
 
 static int
+bind_to(in_port_t port)
+{
+	const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ? errno : 0;
+}
+
+static int
+take_a_port_of_root(void)
+{
+	return bind_to(IPPORT_RESERVED - 1);
+}
+
+static int
 take_much_memory(void)
 {
 	void *memory = malloc(1 << 30);
@@ -117,16 +189,20 @@ static const struct {
 } tries[] = {
     {"open-a-file", open_a_file},
     {"list-a-folder", list_a_folder},
+    {"write-to-a-file", write_to_a_file},
     {"make-a-file", make_a_file},
     {"make-a-folder", make_a_folder},
     {"signal-parent-and-core", signal_parent_and_core},
-    {"trace-the-parent", trace_the_parent},
+    {"trace-parent-and-core", trace_parent_and_core},
+    {"read-parent-and-core", read_parent_and_core},
+    {"take-a-capability", take_a_capability},
     {"become-root", become_root},
     {"become-another", become_another},
     {"become-another-group", become_another_group},
     {"make-a-process", make_a_process},
     {"start-a-program", start_a_program},
     {"make-a-raw-socket", make_a_raw_socket},
+    {"take-a-port-of-root", take_a_port_of_root},
     {"take-much-memory", take_much_memory},
 };
 
@@ -158,20 +234,29 @@ udp_socket(void)
 	return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 ? errno : 0;
 }
 
+static int
+port(void)
+{
+	return bind_to(IPPORT_RESERVED);
+}
+
 int
 main(int argc, char **argv)
 {
-	char why[256], packet[65536];
+	char why[256] = "no interface", packet[65536];
+	int landlock = 0;
 
 	report("descriptors", descriptors());
 	report("environment", environment());
-	if (argc != 2 || !sandbox_confine_worker(why, sizeof(why))) {
+	if (argc != 2 || !sandbox_confine_worker(&landlock, why, sizeof(why))) {
 		dprintf(STDERR_FILENO, "probe: not confined: %s\n", why);
 		return 1;
 	}
+	report("landlock", -landlock);
 	for (size_t i = 0; i < sizeof(tries) / sizeof(*tries); i++)
 		report(tries[i].name, tries[i].try());
 	report("udp-socket", udp_socket());
+	report("port", port());
 	dprintf(STDERR_FILENO, "probe: end on %s\n", argv[1]);
 	/* What the core says is of no interest. */
 	for (;;) {
