@@ -142,6 +142,14 @@ pass_setup(struct pass *p, struct link_message *m)
 	pass_u32(p, &s->http_requests_per_second);
 	pass_u32(p, &s->http_connections_per_client);
 	pass_u32(p, &s->http_connections);
+	pass_u32(p, &s->http_request_timeout);
+	pass_u32(p, &s->http_answer_timeout);
+	pass_u32(p, &s->event_subscriptions_per_client);
+	pass_u32(p, &s->event_subscriptions);
+	pass_u32(p, &s->ssdp_searches_per_second);
+	pass_u32(p, &s->ssdp_searches_per_second_total);
+	pass_u8(p, &s->log_level);
+	pass_bool(p, &s->log_to_syslog);
 	pass_text(p, s->friendly_name, sizeof(s->friendly_name));
 	pass_text(p, s->model_name, sizeof(s->model_name));
 	pass_text(p, s->model_number, sizeof(s->model_number));
@@ -312,7 +320,7 @@ static const struct row {
 	size_t size; /* exact, but for ENTRIES: that of an empty page */
 	void (*pass)(struct pass *, struct link_message *);
 } rows[LINK_TYPES] = {
-    [LINK_SETUP] = {"setup", LINK_CORE, HEADER_SIZE + 631, pass_setup},
+    [LINK_SETUP] = {"setup", LINK_CORE, HEADER_SIZE + 657, pass_setup},
     [LINK_LAN] = {"lan", LINK_CORE, HEADER_SIZE + 1082, pass_lan},
     [LINK_STATE] = {"state", LINK_CORE, HEADER_SIZE + 50, pass_state},
     [LINK_ANSWER] = {"answer", LINK_CORE, HEADER_SIZE + 38 + ENTRY_SIZE, pass_answer},

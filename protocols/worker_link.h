@@ -53,7 +53,14 @@ struct link_setup {
 	uint32_t ssdp_interval;		   /* seconds */
 	uint32_t http_requests_per_second; /* per client; 0 = no limit */
 	uint32_t http_connections_per_client;
-	uint32_t http_connections; /* in all */
+	uint32_t http_connections;			    /* in all */
+	uint32_t http_request_timeout, http_answer_timeout; /* seconds */
+	uint32_t event_subscriptions_per_client;
+	uint32_t event_subscriptions;		 /* in all */
+	uint32_t ssdp_searches_per_second;	 /* per client; 0 = no limit */
+	uint32_t ssdp_searches_per_second_total; /* in all; 0 = no limit */
+	uint8_t log_level;			 /* of log.h */
+	bool log_to_syslog;			 /* else to standard error */
 	char friendly_name[LINK_NAME_SIZE];
 	char model_name[LINK_NUMBER_SIZE];
 	char model_number[LINK_NUMBER_SIZE];

@@ -51,9 +51,14 @@ struct config_upnp {
 	char *presentation_url;
 	uint32_t ssdp_interval; /* seconds */
 	bool strict_ssdp;
-	uint32_t http_requests_per_second; /* per client; 0 = no limit */
+	uint32_t ssdp_searches_per_second;	 /* per client; 0 = no limit */
+	uint32_t ssdp_searches_per_second_total; /* of one LAN; 0 = no limit */
+	uint32_t http_requests_per_second;	 /* per client; 0 = no limit */
 	uint32_t http_connections_per_client;
-	uint32_t http_connections; /* of one LAN */
+	uint32_t http_connections;			    /* of one LAN */
+	uint32_t http_request_timeout, http_answer_timeout; /* seconds */
+	uint32_t event_subscriptions_per_client;
+	uint32_t event_subscriptions; /* of one LAN */
 	bool read_others_mappings;
 };
 

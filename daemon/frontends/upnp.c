@@ -122,6 +122,27 @@ name_devices(struct worker *w)
 			 (unsigned)(last + i));
 }
 
+/* What no description tells. */
+static void
+fill_limits(const struct config *config, struct link_setup *s)
+{
+	const struct config_upnp *c = &config->upnp;
+
+	s->strict_ssdp = c->strict_ssdp;
+	s->ssdp_interval = c->ssdp_interval;
+	s->ssdp_searches_per_second = c->ssdp_searches_per_second;
+	s->ssdp_searches_per_second_total = c->ssdp_searches_per_second_total;
+	s->http_requests_per_second = c->http_requests_per_second;
+	s->http_connections_per_client = c->http_connections_per_client;
+	s->http_connections = c->http_connections;
+	s->http_request_timeout = c->http_request_timeout;
+	s->http_answer_timeout = c->http_answer_timeout;
+	s->event_subscriptions_per_client = c->event_subscriptions_per_client;
+	s->event_subscriptions = c->event_subscriptions;
+	s->log_level = (uint8_t)config->log_level;
+	s->log_to_syslog = config->log_target == LOG_TARGET_SYSLOG;
+}
+
 static void
 put_setup(struct worker *w)
 {
@@ -132,12 +153,7 @@ put_setup(struct worker *w)
 		{
 		    .view_1 = c->igd_version != CONFIG_IGD_2,
 		    .view_2 = c->igd_version != CONFIG_IGD_1,
-		    .strict_ssdp = c->strict_ssdp,
 		    .http_port = (uint16_t)c->http_port,
-		    .ssdp_interval = c->ssdp_interval,
-		    .http_requests_per_second = c->http_requests_per_second,
-		    .http_connections_per_client = c->http_connections_per_client,
-		    .http_connections = c->http_connections,
 		    .version = PORTLEASE_VERSION,
 		},
 	};
@@ -150,6 +166,7 @@ put_setup(struct worker *w)
 	put_text(s->presentation_url, sizeof(s->presentation_url), c->presentation_url);
 	memcpy(s->udn, w->udn, sizeof(s->udn));
 	s->config_id = config_id(&m);
+	fill_limits(w->upnp->options.config, s);
 	put(w, &m);
 }
 

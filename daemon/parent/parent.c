@@ -20,7 +20,7 @@
 #include "child.h"
 
 #define WORKERS_GRACE (1 * MONOTIME_SECOND) /* to say goodbye after the core ended */
-enum { OTHER_FILES = 1024 };		    /* what a worker has open beside HTTP connections */
+enum { OTHER_FILES = 256 }; /* what a worker has open beside its clients' connections */
 #define FROM_CORE (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE))
 
 struct parent {
@@ -151,7 +151,7 @@ start_worker(struct parent *p, size_t lan, int link)
 	    .program = p->program,
 	    .link = link,
 	    .null = p->null,
-	    .files = config->upnp.http_connections + OTHER_FILES,
+	    .files = config->upnp.http_connections + config->upnp.event_subscriptions + OTHER_FILES,
 	    .user = p->worker_user,
 	    .interface = config->lan[lan].interface,
 	});

@@ -15,9 +15,7 @@
 
 enum {
 	READS_AT_ONCE = 64,
-	REPLIES_MAX = 64, /* waiting */
-	SEARCHES_PER_SECOND = 20,
-	SEARCHES_PER_SECOND_IN_ALL = 200,
+	REPLIES_MAX = 64,      /* waiting */
 	START_DELAY_MAX = 100, /* ms */
 	REPEATS = 2,	       /* of the first announcement */
 	REPEAT_DELAY = 300,    /* ms, and as much again at random */
@@ -602,7 +600,8 @@ discovery_new(struct event_base *base, const struct device *device)
 	d->fd[IPV4] = d->fd[IPV6] = -1;
 	for (int i = 0; i < REPLIES_MAX; i++)
 		d->reply[i].due = MONOTIME_NEVER;
-	ssdp_limit_init(&d->limit, SEARCHES_PER_SECOND, SEARCHES_PER_SECOND_IN_ALL);
+	ssdp_limit_init(&d->limit, device->setup.ssdp_searches_per_second,
+			device->setup.ssdp_searches_per_second_total);
 	d->announce = event_new(base, -1, 0, on_announce, d);
 	d->answer = event_new(base, -1, 0, on_answer, d);
 	if (!d->announce || !d->answer) {

@@ -17,8 +17,6 @@
 #include "../base/clock.h"
 
 enum {
-	PLACES = 256,
-	PER_CLIENT = 16,
 	FAILURES = 10, /* lost in a row */
 	NOTIFY_MAX = 4096,
 	ANSWER_SIZE = 64,
@@ -44,10 +42,10 @@ struct events {
 	const struct device *device;
 	struct event *due;
 	struct gena_table table;
-	struct gena_subscription place[PLACES];
 	LIST_HEAD(, delivery) deliveries;
 	unsigned under_way;
 	uint64_t delivered, failed;
+	struct gena_subscription place[];
 };
 
 /* --- services and their variables --- */
@@ -264,7 +262,8 @@ static void
 begin(struct events *events, const struct gena_delivery *to)
 {
 	/* Each subscription has one at a time, but may end before that. */
-	struct delivery *d = events->under_way < PLACES ? make_delivery(events, to) : NULL;
+	struct delivery *d =
+	    events->under_way < events->table.places ? make_delivery(events, to) : NULL;
 
 	if (!d) {
 		report(events, to->id, GENA_FAILED);
@@ -344,7 +343,7 @@ events_counts(const struct events *events)
 {
 	struct events_counts counts = {.delivered = events->delivered, .failed = events->failed};
 
-	for (unsigned i = 0; i < PLACES; i++)
+	for (unsigned i = 0; i < events->table.places; i++)
 		counts.subscriptions += events->place[i].id != 0;
 	return counts;
 }
@@ -352,15 +351,18 @@ events_counts(const struct events *events)
 struct events *
 events_new(struct event_base *base, const struct device *device)
 {
-	const struct gena_options options = {PER_CLIENT, FAILURES};
-	struct events *events = calloc(1, sizeof(*events));
+	const struct gena_options options = {device->setup.event_subscriptions_per_client,
+					     FAILURES};
+	const unsigned places = device->setup.event_subscriptions;
+	struct events *events =
+	    calloc(1, sizeof(*events) + places * sizeof(struct gena_subscription));
 
 	if (!events)
 		return NULL;
 	events->base = base;
 	events->device = device;
 	LIST_INIT(&events->deliveries);
-	gena_init(&events->table, events->place, PLACES, &options);
+	gena_init(&events->table, events->place, places, &options);
 	events->due = event_new(base, -1, 0, on_due, events);
 	if (!events->due) {
 		free(events);

@@ -17,6 +17,7 @@
 
 #include "http_head.h"
 #include "../base/clock.h"
+#include "../base/log.h"
 #include "../base/rate_limit.h"
 
 enum {
@@ -26,10 +27,6 @@ enum {
 	CONNECTION_MEMORY = 16384,
 	BODY_SWALLOWED = 4 * HTTP_BODY_MAX, /* of one whose length is not told */
 };
-
-/* For a request to arrive, idling before it included; for its answer to be made and read. */
-#define REQUEST_TIME (15 * MONOTIME_SECOND)
-#define ANSWER_TIME  (45 * MONOTIME_SECOND)
 
 struct connection {
 	int fd; /* -1: a free place; libmicrohttpd's */
@@ -43,6 +40,7 @@ struct http_server {
 	struct http_options options;
 	struct MHD_Daemon *daemon;
 	struct rate_limit *limit;
+	struct log_limit log;
 	int fd[FAMILIES]; /* -1: not listening */
 	struct event *acceptable[FAMILIES];
 	struct event *ready, *run, *second; /* libmicrohttpd's descriptor, its timer, ours */
@@ -69,12 +67,6 @@ struct http_exchange {
 
 /* --- connections --- */
 
-static bool
-same_prefix64(const struct address *a, const struct address *b)
-{
-	return memcmp(a->bytes, b->bytes, 8) == 0;
-}
-
 /*
  * Places are kept for those who hold none.  A host has as many addresses of IPv6 as it likes, so
  * all of one prefix together have half of the places.
@@ -95,7 +87,7 @@ find_place(struct http_server *s, const struct address *client)
 		}
 		taken++;
 		own += address_equal(&c->client, client);
-		neighbours += same_prefix64(&c->client, client);
+		neighbours += address_same_network(&c->client, client);
 	}
 	if (own >= s->options.connections_per_client || (own > 0 && taken >= most - most / 4) ||
 	    (!address_is_ipv4(client) && neighbours >= (most + 1) / 2))
@@ -137,7 +129,7 @@ admit(struct http_server *s, int fd, const struct sockaddr_storage *from, sockle
 		close(fd);
 		return;
 	}
-	*c = (struct connection){fd, client, clock_now() + REQUEST_TIME};
+	*c = (struct connection){fd, client, clock_now() + s->options.request_time};
 	arm_second(s);
 	s->count[HTTP_ACCEPTED]++;
 	s->count[HTTP_OPEN]++;
@@ -319,7 +311,7 @@ on_complete(struct http_server *s, struct http_exchange *e)
 	if (!e->handled) {
 		e->handled = true;
 		e->request.body = e->body ? e->body : "";
-		e->connection->deadline = clock_now() + ANSWER_TIME;
+		e->connection->deadline = clock_now() + s->options.answer_time;
 		if (e->swallowed > HTTP_BODY_MAX) {
 			s->count[HTTP_REFUSED]++;
 			http_answer_status(e, 413);
@@ -360,7 +352,7 @@ on_end(void *arg, struct MHD_Connection *mhd, void **context, enum MHD_RequestTe
 		return;
 	*context = NULL;
 	LIST_REMOVE(e, next);
-	e->connection->deadline = clock_now() + REQUEST_TIME;
+	e->connection->deadline = clock_now() + e->server->options.request_time;
 	if (e->response)
 		MHD_destroy_response(e->response);
 	if (e->answer.sent && !e->server->stopping)
@@ -392,11 +384,23 @@ make_response(const struct http_server *s, const struct http_answer *answer)
 	return r;
 }
 
+static void
+log_answer(struct http_server *s, const struct http_request *request, unsigned status)
+{
+	char client[ADDRESS_TEXT_SIZE];
+
+	if (log_limited(&s->log, LOG_LEVEL_DEBUG, clock_now()))
+		log_debug("http", "answered", "client=%s status=%u method=%s path=%s",
+			  address_print(&request->client, client), status, request->method,
+			  request->path ? request->path : "");
+}
+
 void
 http_answer(struct http_exchange *e, const struct http_answer *answer)
 {
 	struct http_server *s = e->server;
 
+	log_answer(s, &e->request, answer->status);
 	e->answer = *answer;
 	e->response = make_response(s, answer);
 	if (!e->suspended)

@@ -27,7 +27,10 @@ struct http_options {
 	uint16_t port;
 	unsigned connections_per_client, connections; /* at least 1 */
 	uint32_t requests_per_second;		      /* of one client; 0: no limit */
-	const char *server;			      /* the header of that name */
+	/* For a request to arrive, idling before it included; for its answer to be made and read.
+	 */
+	monotime request_time, answer_time;
+	const char *server; /* the header of that name */
 	/* Is it one of the addresses we may be called by? */
 	bool (*is_ours)(void *who, const struct address *);
 	/* May this one connect? */

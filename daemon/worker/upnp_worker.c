@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ enum { RETRY_SECONDS = 5 };
 
 struct worker {
 	const char *interface;
+	int landlock; /* 0 or -errno: the kernel lacks it */
 	struct event_base *base;
 	struct core_client *core;
 	struct device device;
@@ -108,6 +110,8 @@ make_http_server(struct worker *w)
 	    .connections_per_client = setup->http_connections_per_client,
 	    .connections = setup->http_connections,
 	    .requests_per_second = setup->http_requests_per_second,
+	    .request_time = setup->http_request_timeout * MONOTIME_SECOND,
+	    .answer_time = setup->http_answer_timeout * MONOTIME_SECOND,
 	    .server = w->device.server,
 	    .is_ours = is_ours,
 	    .is_client = is_client,
@@ -137,6 +141,16 @@ serve(struct worker *w)
 }
 
 static void
+take_setup(struct worker *w, const struct link_setup *setup)
+{
+	log_open(setup->log_to_syslog ? LOG_TARGET_SYSLOG : LOG_TARGET_STDERR,
+		 (enum log_level)setup->log_level);
+	if (w->landlock)
+		log_warning("sandbox", "no landlock", "error=\"%s\"", strerror(-w->landlock));
+	device_set_up(&w->device, setup);
+}
+
+static void
 take_lan(struct worker *w, const struct link_lan *lan)
 {
 	const struct link_lan before = w->device.lan;
@@ -162,7 +176,7 @@ on_told(void *who, const struct link_message *message)
 	struct worker *w = who;
 
 	if (message->type == LINK_SETUP)
-		device_set_up(&w->device, &message->setup);
+		take_setup(w, &message->setup);
 	else if (message->type == LINK_LAN)
 		take_lan(w, &message->lan);
 	else
@@ -289,7 +303,8 @@ main(int argc, char **argv)
 
 	if (argc != 2 || !is_link(LINK_FD))
 		fatal("this program is started by portleased");
-	if (!sandbox_confine_worker(why, sizeof(why)))
+	prctl(PR_SET_NAME, "portleased-upnp"); /* not the number it was started by */
+	if (!sandbox_confine_worker(&worker.landlock, why, sizeof(why)))
 		fatal("%s", why);
 	signal(SIGPIPE, SIG_IGN);
 	worker.interface = argv[1];

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from clients import natpmp_address, natpmp_map
 from lab import BUILD, is_running, wait_for
 from test_process import CAP_NET_ADMIN, proc_status
+from upnp_client import request
 
 KILL, SETGID, SETUID, SETPCAP, NET_ADMIN = 5, 6, 7, 8, 12
 PARENT_CAPS = sum(1 << cap for cap in (KILL, SETGID, SETUID, SETPCAP, NET_ADMIN))
@@ -53,18 +55,18 @@ def test_each_process_has_what_it_needs(lab):
     assert caps(daemon.pid, "CapPrm", "CapEff") == [CAP_NET_ADMIN] * 2
     assert caps(daemon.pid, "CapInh", "CapBnd", "CapAmb") == [0] * 3
     assert caps(worker, "CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb") == [0] * 5
-    for pid, uid in ((daemon.parent, 0), (daemon.pid, 65534), (worker, WORKER_UID)):
+    for pid, uid, name in ((daemon.parent, 0, "portleased"), (daemon.pid, 65534, "portleased"), (worker, WORKER_UID, WORKER)):
         status = proc_status(pid)
         assert status["Uid"] == status["Gid"] == "\t".join([str(uid)] * 4)
         assert status["NoNewPrivs"] == "1"
-        assert status["Name"] in ("portleased", WORKER)
+        assert status["Name"] == name
     assert proc_status(worker)["Groups"].strip() == ""
     with open(f"/proc/{worker}/environ", "rb") as file:
         assert file.read() == b""
     with open(f"/proc/{worker}/limits", encoding="ascii") as file:
         limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
     assert limits["Max processes"] == limits["Max core file size"] == ["0", "0"]
-    assert limits["Max open files"] == ["2024"] * 2
+    assert limits["Max open files"] == ["2280"] * 2
     assert limits["Max data size"] == [str(128 << 20)] * 2
 
 
@@ -75,16 +77,87 @@ def test_a_worker_can_do_nothing(lab):
     daemon.start()
     daemon.logged(r"probe: end on br-lan")
     said = dict(re.findall(r"^probe: (\S+) (\S+)$", daemon.log(), re.M))
-    if "no landlock" not in daemon.log():
-        files = [said[name] for name in ("open-a-file", "list-a-folder", "make-a-file", "make-a-folder", "start-a-program")]
+    if said["landlock"] == "DONE":
+        files = [said[name] for name in ("open-a-file", "list-a-folder", "write-to-a-file", "make-a-file", "make-a-folder",
+                                         "start-a-program")]
         assert set(files) == {"EACCES"}, said
-    assert said["udp-socket"] == "DONE"
+    assert said["udp-socket"] == said["port"] == "DONE" and said["take-a-port-of-root"] == "EACCES"
     assert {said[name] for name in ("become-root", "become-another", "become-another-group", "signal-parent-and-core",
-                                    "trace-the-parent", "make-a-raw-socket")} == {"EPERM"}, said
+                                    "trace-parent-and-core", "read-parent-and-core", "take-a-capability",
+                                    "make-a-raw-socket")} == {"EPERM"}, said
     assert daemon.parent < daemon.pid < worker_of(daemon)
     assert said["make-a-process"] == "EAGAIN" and said["take-much-memory"] == "ENOMEM"
     assert said["descriptors"] == "EBADF" and said["environment"] == "ENOENT"
     assert natpmp_address(lab.lan1).result == 0
+
+
+# Starts a program for which landlock_create_ruleset(2) is a system call its kernel does not know.
+WITHOUT_LANDLOCK = """
+import ctypes, errno, os, struct, sys
+steps = b"".join(struct.pack("HBBI", *step) for step in ((0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x50000 | errno.ENOSYS),
+                                                         (0x06, 0, 0, 0x7fff0000)))
+filter = ctypes.create_string_buffer(steps)
+program = struct.pack("HP", len(steps) // 8, ctypes.addressof(filter))
+assert ctypes.CDLL(None).prctl(22, 2, program) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("level, lines", [("info", 1), ("error", 0)])
+def test_a_kernel_without_landlock(lab, level, lines):
+    """One line says so, if lines of its level are wanted, and the worker serves."""
+    daemon = lab.daemon(extra=f"log-level = {level}", build=BUILD, within=(sys.executable, "-c", WITHOUT_LANDLOCK))
+    wait_for_upnp(lab)
+    assert re.findall("^.*landlock.*$", daemon.log(), re.M) == \
+        ['<4>sandbox: no landlock error="Function not implemented"'] * lines
+
+
+# --- the log of a worker is the daemon's ---
+
+def wait_for_upnp(lab):
+    def answers():
+        try:
+            return request(lab.lan1, "GET", "/1/desc.xml").status == 200
+        except OSError:
+            return False
+    wait_for(answers, 10, "HTTP is answered")
+
+
+@pytest.mark.parametrize("level, serving, answered", [("debug", True, True), ("info", True, False), ("warning", False, False)])
+def test_a_worker_logs_what_is_wanted(lab, level, serving, answered):
+    daemon = lab.daemon(extra=f"log-level = {level}")
+    wait_for_upnp(lab)
+    wait_for(lambda: ("upnp: serving" in daemon.log()) >= serving)
+    wait_for(lambda: ("<7>http: answered client=192.168.1.11 status=200 method=GET path=/1/desc.xml" in daemon.log()) >= answered)
+    assert daemon.stop() == 0
+    assert ("upnp: serving" in daemon.log(), "http: answered" in daemon.log()) == (serving, answered)
+
+
+def test_a_worker_logs_to_where_it_is_wanted(lab):
+    """Under a /dev of the test's own, with a syslog."""
+    dev = os.path.join(lab.folder, "dev")
+    os.mkdir(dev, 0o755)
+    with open(dev + "/null", "w", encoding="ascii"):
+        pass
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(dev + "/log")
+        os.chmod(dev + "/log", 0o666)
+        syslog.setblocking(False)
+        lines = []
+
+        def told(line):
+            try:
+                while True:
+                    lines.append(syslog.recv(2048).decode())
+            except BlockingIOError:
+                return any(line in got for got in lines)
+        mount = f'mount --bind /dev/null {dev}/null && mount --rbind {dev} /dev && exec "$0" "$@"'
+        daemon = lab.daemon(extra="log = syslog log-level = debug", within=("unshare", "--mount", "sh", "-c", mount))
+        wait_for_upnp(lab)
+        wait_for(lambda: told("upnp: serving interface=br-lan") and told("http: answered client=192.168.1.11"))
+        assert any("portleased-upnp[" in line for line in lines)
+        assert daemon.stop() == 0
+    assert "upnp:" not in daemon.log() and "http:" not in daemon.log()
 
 
 def test_one_worker_a_lan(lab):

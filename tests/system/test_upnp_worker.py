@@ -390,6 +390,7 @@ def test_nobody_else_is_answered(lab, core):
     assert request(lab.lan1, "GET", "/1/desc.xml").status == 200
 
 
+@pytest.mark.parametrize("core", [{"searches": 20, "searches_total": 200}], indirect=True)
 def test_repeated_and_too_many_searches(lab, core):
     with lab.lan1.bound(socket.SOCK_DGRAM, 0, LAN1) as sock:
         sock.settimeout(0.4)
@@ -403,6 +404,17 @@ def test_repeated_and_too_many_searches(lab, core):
         search(lab.lan2, "upnp:rootdevice", to=LAN, seconds=0.001)
     core.counted("searches_limited", 30)
     assert len(search(lab.lan1, "upnp:rootdevice", to=LAN, seconds=0.3)) == 1
+
+
+@pytest.mark.parametrize("core, most", [({"searches": 1}, 2), ({"searches": 0, "searches_total": 1}, 2),
+                                        ({"searches": 0, "searches_total": 0}, 9)], indirect=["core"])
+def test_searches_have_a_rate(lab, core, most):
+    """Twice the rate at once, and then, on a slow machine, what a second gives back."""
+    begun = time.monotonic()
+    answered = sum(len(search(lab.lan1, "upnp:rootdevice", to=LAN, seconds=0.01)) for _ in range(9))
+    assert core.counted("searches", 9)
+    assert most <= core.stats["replied"] <= most + time.monotonic() - begun + 1
+    assert core.stats["replied"] + core.stats["searches_limited"] == 9 and answered <= core.stats["replied"]
 
 
 def test_announcements_from_the_first_to_the_last(lab):
@@ -604,9 +616,12 @@ def test_a_dead_subscriber_delays_nobody(lab, core):
 
 def test_the_next_url_is_tried(lab, core):
     one = subscriber(lab)
-    assert one.subscribe(callback=f"<http://{LAN1}:9999/><{one.url}x?y=1>").status == 200
+    foreign = subscriber(lab, lab.lan2, LAN2)
+    callback = f"<{foreign.url}><http://{LAN1}:9999/><https://{LAN1}:{one.port}/><{one.url}x?y=1>"
+    assert one.subscribe(callback=callback).status == 200
     wait_for(lambda: one.events)
     assert one.events[0].variables == EVENTED
+    assert foreign.events == []
 
 
 def test_who_forgot_is_forgotten(lab, core):
@@ -616,13 +631,32 @@ def test_who_forgot_is_forgotten(lab, core):
     wait_for(lambda: core.stats["delivered"] + core.stats["failed"] >= 1 and core.stats["subscriptions"] == 0)
 
 
+@pytest.mark.parametrize("core", [{"subscriptions_per_client": 3, "subscriptions": 4}], indirect=True)
 def test_not_more_subscriptions_than_its_share(lab, core):
-    one = subscriber(lab)
-    got = [one.subscribe().status for _ in range(40)]
-    assert got == [200] * 16 + [503] * 24
-    two = subscriber(lab, lab.lan2, LAN2)
+    one, two = subscriber(lab), subscriber(lab, lab.lan2, LAN2)
+    granted = [one.subscribe() for _ in range(5)]
+    assert [answer.status for answer in granted] == [200] * 3 + [503] * 2
+    assert [two.subscribe().status for _ in range(2)] == [200, 503]
+    wait_for(lambda: two.events and len(one.events) == 3)
+    assert request(lab.lan1, "UNSUBSCRIBE", "/1/WANIP/event", [f"SID: {granted[0].headers['sid']}"]).status == 200
     assert two.subscribe().status == 200
-    wait_for(lambda: two.events)
+
+
+def test_what_an_honest_host_does_meets_no_cap(lab, core):
+    """Many programs, each of which searches, describes and subscribes to everything."""
+    one = subscriber(lab)
+    for _ in range(10):
+        for target in ("ssdp:all", "upnp:rootdevice", GATEWAY + "1", GATEWAY + "2"):
+            search(lab.lan1, target, to=LAN, seconds=0.001)
+        for path in ("/1/WANIP/event", "/1/WANCommon/event", "/2/L3F/event", "/2/WANIP/event"):
+            assert one.subscribe(path).status == 200
+    idle = [upnp.connect(lab.lan1) for _ in range(40)]
+    wait_for(lambda: len(one.events) == 40 and core.stats["connections"] >= 40)
+    assert request(lab.lan1, "GET", "/1/desc.xml").status == 200
+    assert {core.stats[name] for name in ("surplus", "limited", "searches_limited", "refused")} == {0}
+    assert core.stats["replied"] == 40
+    for sock in idle:
+        sock.close()
 
 
 # --- crowds ---
@@ -652,6 +686,38 @@ def test_requests_have_a_rate(lab, core):
     core.counted("limited", 10)
     time.sleep(0.2)
     assert request(lab.lan1, "GET", "/1/desc.xml").status == 200
+
+
+@pytest.mark.parametrize("core", [{"request_timeout": 2, "answer_timeout": 1}], indirect=True)
+def test_who_takes_too_long_is_gone(lab, core):
+    """To ask, and to be answered."""
+    core.held = []
+    sent = {"idle": "", "dripping": GET, "asking": soap(body=upnp.envelope(IP + "1", "AddPortMapping", mapping(1, 2, LAN1)).decode())
+            .replace("GetExternalIPAddress", "AddPortMapping")}
+    begun, socks = time.monotonic(), {}
+    for name, text in sent.items():
+        socks[name] = upnp.connect(lab.lan1)
+        socks[name].sendall(text.encode())
+    wait_for(lambda: core.held, 5, "the core is asked")
+    gone = {}
+    def drip_and_look():
+        for name, sock in socks.items():
+            if name in gone:
+                continue
+            try:
+                if name == "dripping":
+                    sock.send(b"x")
+                if select.select([sock], [], [], 0.1)[0] and sock.recv(1000) == b"":
+                    gone[name] = time.monotonic() - begun
+            except OSError:
+                gone[name] = time.monotonic() - begun
+        return len(gone) == 3
+    wait_for(drip_and_look, 12, "all are gone")
+    assert gone["idle"] > 1.9 and gone["dripping"] > 1.9 and gone["asking"] > 0.9
+    core.answer(core.held[0])
+    core.held = None
+    assert call(lab.lan1, IP, 1, "GetExternalIPAddress") == {"NewExternalIPAddress": WAN}
+    wait_for(lambda: core.stats["connections"] == 0)
 
 
 @pytest.mark.long
@@ -687,7 +753,7 @@ def test_it_may_do_nothing_else(lab, core):
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     assert status["Uid"].split() == ["54322"] * 4
     assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
-    assert status["NoNewPrivs"] == "1"
+    assert status["NoNewPrivs"] == "1" and status["Name"] == "portleased-upnp"
     assert "Threads" not in status or status["Threads"] == "1"
 
 

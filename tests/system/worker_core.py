@@ -84,7 +84,7 @@ class Core:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.log = os.path.join(lab.folder, "worker.log")
         # The checkout may lie in a folder that only root may enter.
-        program = os.path.join(lab.folder, "portleased-upnp")
+        program = os.path.join(lab.folder, "worker")  # not the name it is to have
         if not os.path.exists(program):
             shutil.copy(SANITIZED + "/portleased-upnp", program)
         with theirs, open(self.log, "wb") as log:
@@ -105,9 +105,12 @@ class Core:
             return file.read()
 
     @staticmethod
-    def setup(view_1=True, view_2=True, strict=False, requests=0, per_client=100, connections=1000, interval=600):
-        return (_head(SETUP) + struct.pack("!???HIIIII", view_1, view_2, strict, PORT, 77, interval, requests, per_client,
-                                           connections) +
+    def setup(view_1=True, view_2=True, strict=False, requests=0, per_client=100, connections=1000, interval=600,
+              request_timeout=15, answer_timeout=45, subscriptions_per_client=64, subscriptions=1024, searches=50,
+              searches_total=500, log_level=3):
+        return (_head(SETUP) + struct.pack("!???HIIIIIIIIIIIB?", view_1, view_2, strict, PORT, 77, interval, requests, per_client,
+                                           connections, request_timeout, answer_timeout, subscriptions_per_client,
+                                           subscriptions, searches, searches_total, log_level, False) +
                 _text("The <gateway> & co", 64) + _text("portlease", 32) + bytes(32 + 64 + 256) +
                 b"".join(_text(f"{UDN}{n}", 42) for n in range(3)) + _text("0.1.0", 32))
 

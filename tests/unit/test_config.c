@@ -118,6 +118,12 @@ test_defaults(void **state)
 	assert_int_equal(upnp->http_requests_per_second, 1000);
 	assert_int_equal(upnp->http_connections_per_client, 100);
 	assert_int_equal(upnp->http_connections, 1000);
+	assert_int_equal(upnp->http_request_timeout, 15);
+	assert_int_equal(upnp->http_answer_timeout, 45);
+	assert_int_equal(upnp->event_subscriptions_per_client, 64);
+	assert_int_equal(upnp->event_subscriptions, 1024);
+	assert_int_equal(upnp->ssdp_searches_per_second, 50);
+	assert_int_equal(upnp->ssdp_searches_per_second_total, 500);
 	assert_true(upnp->read_others_mappings);
 	config_free(config);
 	config_free(NULL);
@@ -179,6 +185,11 @@ test_every_upnp_key(void **state)
 						"http-requests-per-second = 0\n"
 						"http-connections-per-client = 1\n"
 						"http-connections = 4096\n"
+						"http-request-timeout = 2 http-answer-timeout = 3\n"
+						"event-subscriptions-per-client = 4\n"
+						"event-subscriptions = 5\n"
+						"ssdp-searches-per-second = 6\n"
+						"ssdp-searches-per-second-total = 7\n"
 						"read-others-mappings = no\n");
 	const struct config_upnp *upnp = &config->upnp;
 	assert_false(upnp->on);
@@ -196,6 +207,12 @@ test_every_upnp_key(void **state)
 	assert_int_equal(upnp->http_requests_per_second, 0);
 	assert_int_equal(upnp->http_connections_per_client, 1);
 	assert_int_equal(upnp->http_connections, 4096);
+	assert_int_equal(upnp->http_request_timeout, 2);
+	assert_int_equal(upnp->http_answer_timeout, 3);
+	assert_int_equal(upnp->event_subscriptions_per_client, 4);
+	assert_int_equal(upnp->event_subscriptions, 5);
+	assert_int_equal(upnp->ssdp_searches_per_second, 6);
+	assert_int_equal(upnp->ssdp_searches_per_second_total, 7);
 	assert_false(upnp->read_others_mappings);
 	config_free(config);
 	config = read_good(SIDES "igd-version = 1");
@@ -357,6 +374,16 @@ static const struct words {
      {"0", "59", "86401", "10m"}},
     {"", "strict-ssdp", "no|yes", {"yes", "no"}, {"", "strict"}},
     {"",
+     "ssdp-searches-per-second",
+     "a number from 0 to 1000000 without leading zeros",
+     {"0", "1000000"},
+     {"1000001", "none"}},
+    {"",
+     "ssdp-searches-per-second-total",
+     "a number from 0 to 1000000 without leading zeros",
+     {"0", "1000000"},
+     {"1000001", "none"}},
+    {"",
      "http-requests-per-second",
      "a number from 0 to 1000000 without leading zeros",
      {"0", "1000000"},
@@ -368,6 +395,26 @@ static const struct words {
      {"0", "4097"}},
     {"",
      "http-connections",
+     "a number from 1 to 4096 without leading zeros",
+     {"1", "4096"},
+     {"0", "4097"}},
+    {"",
+     "http-request-timeout",
+     "a number from 1 to 3600 without leading zeros",
+     {"1", "3600"},
+     {"0", "3601", "15s"}},
+    {"",
+     "http-answer-timeout",
+     "a number from 1 to 3600 without leading zeros",
+     {"1", "3600"},
+     {"0", "3601", "45s"}},
+    {"",
+     "event-subscriptions-per-client",
+     "a number from 1 to 4096 without leading zeros",
+     {"1", "4096"},
+     {"0", "4097"}},
+    {"",
+     "event-subscriptions",
      "a number from 1 to 4096 without leading zeros",
      {"1", "4096"},
      {"0", "4097"}},

@@ -235,6 +235,12 @@ set_up(void **state)
 	    .http_requests_per_second = 1000,
 	    .http_connections_per_client = 100,
 	    .http_connections = 1000,
+	    .http_request_timeout = 15,
+	    .http_answer_timeout = 45,
+	    .event_subscriptions_per_client = 64,
+	    .event_subscriptions = 1024,
+	    .ssdp_searches_per_second = 50,
+	    .ssdp_searches_per_second_total = 500,
 	    .read_others_mappings = true,
 	};
 
@@ -338,6 +344,8 @@ a_worker_learns_what_it_must_know(void **state)
 	assert_true(prefix_parse("fe80::/64", &ipv6.prefix));
 	up.lan[0].ipv6_address[up.lan[0].ipv6_addresses++] = ipv6;
 	up.config.upnp.strict_ssdp = true;
+	up.config.log_level = LOG_LEVEL_WARNING;
+	up.config.log_target = LOG_TARGET_SYSLOG;
 	up.config.upnp.serial_number = (char *)"77";
 	start();
 	be_spawned(0);
@@ -348,6 +356,14 @@ a_worker_learns_what_it_must_know(void **state)
 	assert_int_equal(s->http_requests_per_second, 1000);
 	assert_int_equal(s->http_connections_per_client, 100);
 	assert_int_equal(s->http_connections, 1000);
+	assert_int_equal(s->http_request_timeout, 15);
+	assert_int_equal(s->http_answer_timeout, 45);
+	assert_int_equal(s->event_subscriptions_per_client, 64);
+	assert_int_equal(s->event_subscriptions, 1024);
+	assert_int_equal(s->ssdp_searches_per_second, 50);
+	assert_int_equal(s->ssdp_searches_per_second_total, 500);
+	assert_int_equal(s->log_level, LOG_LEVEL_WARNING);
+	assert_true(s->log_to_syslog);
 	assert_string_equal(s->friendly_name, "gateway");
 	assert_string_equal(s->model_name, "portlease");
 	assert_string_equal(s->model_number, "");
@@ -387,6 +403,9 @@ views_and_configuration_number_follow_the_configuration(void **state)
 
 	(void)state;
 	assert_int_equal(first >> 24, 0);
+	assert_int_equal(config_id_now(), first);
+	up.config.upnp.http_connections = 10; /* of which no description tells */
+	up.config.log_level = LOG_LEVEL_DEBUG;
 	assert_int_equal(config_id_now(), first);
 	up.config.upnp.friendly_name = (char *)"other";
 	assert_int_not_equal(config_id_now(), first);

@@ -103,6 +103,14 @@ a_setup(void)
 		    .http_requests_per_second = 1000,
 		    .http_connections_per_client = 100,
 		    .http_connections = 900,
+		    .http_request_timeout = 15,
+		    .http_answer_timeout = 45,
+		    .event_subscriptions_per_client = 64,
+		    .event_subscriptions = 1024,
+		    .ssdp_searches_per_second = 50,
+		    .ssdp_searches_per_second_total = 500,
+		    .log_level = 2,
+		    .log_to_syslog = true,
 		    .friendly_name = "gateway",
 		    .model_name = "model",
 		    .model_number = "1",
@@ -175,7 +183,7 @@ setup_arrives(void **state)
 	struct link_message m = a_setup();
 
 	(void)state;
-	assert_int_equal(travel(&m), 4 + 631);
+	assert_int_equal(travel(&m), 4 + 657);
 	assert_false(got.setup.view_1);
 	assert_true(got.setup.view_2);
 	assert_true(got.setup.strict_ssdp);
@@ -185,6 +193,14 @@ setup_arrives(void **state)
 	assert_int_equal(got.setup.http_requests_per_second, 1000);
 	assert_int_equal(got.setup.http_connections_per_client, 100);
 	assert_int_equal(got.setup.http_connections, 900);
+	assert_int_equal(got.setup.http_request_timeout, 15);
+	assert_int_equal(got.setup.http_answer_timeout, 45);
+	assert_int_equal(got.setup.event_subscriptions_per_client, 64);
+	assert_int_equal(got.setup.event_subscriptions, 1024);
+	assert_int_equal(got.setup.ssdp_searches_per_second, 50);
+	assert_int_equal(got.setup.ssdp_searches_per_second_total, 500);
+	assert_int_equal(got.setup.log_level, 2);
+	assert_true(got.setup.log_to_syslog);
 	assert_string_equal(got.setup.friendly_name, "gateway");
 	assert_string_equal(got.setup.model_name, "model");
 	assert_string_equal(got.setup.model_number, "1");
@@ -353,7 +369,7 @@ texts_are_cut_and_nothing_after_them_leaves(void **state)
 	travel(&m);
 	assert_int_equal(strlen(got.setup.model_name), LINK_NUMBER_SIZE - 1);
 	assert_string_equal(got.setup.friendly_name, "a");
-	assert_null(memmem(bytes, 4 + 631, "secret", 6));
+	assert_null(memmem(bytes, 4 + 657, "secret", 6));
 }
 
 /* --- what is refused --- */
