@@ -197,7 +197,7 @@ on_leases_changed(void *arg)
 }
 
 static void
-on_upnp_batch(void *arg)
+on_batch(void *arg)
 {
 	struct daemon *d = arg;
 
@@ -257,7 +257,7 @@ open_upnp(struct daemon *d)
 	    .spawn = spawn,
 	    .next_boot_id = next_boot_id,
 	    .counters = wan_counters,
-	    .changed = on_upnp_batch,
+	    .changed = on_batch,
 	    .arg = d,
 	};
 
@@ -290,6 +290,40 @@ open_gateway(struct daemon *d)
 		fatal("%s", why);
 }
 
+static enum control_worker_state
+worker_state(const struct upnp_worker *worker)
+{
+	if (worker->missing)
+		return CONTROL_WORKER_MISSING;
+	if (worker->ready)
+		return CONTROL_WORKER_READY;
+	return worker->there || worker->started == 0 ? CONTROL_WORKER_STARTING
+						     : CONTROL_WORKER_RESPAWNING;
+}
+
+static bool
+show_interface(void *arg, size_t number, struct control_interface *out)
+{
+	const struct daemon *d = arg;
+	const struct upnp_worker *from;
+
+	if (!gateway_interface(d->gateway, number, out))
+		return false;
+	if (!d->upnp || number < TOPOLOGY_FIRST_LAN)
+		return true;
+	from = upnp_worker(d->upnp, number - TOPOLOGY_FIRST_LAN);
+	out->worker = (struct control_worker){
+	    .state = worker_state(from),
+	    .pid = (uint32_t)from->pid,
+	    .starts = from->started,
+	    .calls = from->calls,
+	    .batches = from->batches,
+	    .largest_batch = from->batch_max,
+	    .stats = from->stats,
+	};
+	return true;
+}
+
 static void
 open_control(struct daemon *d, gid_t group)
 {
@@ -301,9 +335,9 @@ open_control(struct daemon *d, gid_t group)
 	    .group = group,
 	    .started = d->started,
 	    .now = clock_now,
-	    .changed = gateway_changed,
-	    .interface = gateway_interface,
-	    .arg = d->gateway,
+	    .changed = on_batch,
+	    .interface = show_interface,
+	    .arg = d,
 	};
 
 	d->control = control_new(&control);

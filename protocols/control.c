@@ -26,23 +26,73 @@ control_result_name(enum control_result result)
 	return result_names[result];
 }
 
-static const struct counter_row {
+static const char *const worker_state_names[CONTROL_WORKER_STATES] = {
+    [CONTROL_WORKER_NONE] = "none",	  [CONTROL_WORKER_STARTING] = "starting",
+    [CONTROL_WORKER_READY] = "ready",	  [CONTROL_WORKER_RESPAWNING] = "respawning",
+    [CONTROL_WORKER_MISSING] = "missing",
+};
+
+const char *
+control_worker_state_name(enum control_worker_state state)
+{
+	return worker_state_names[state];
+}
+
+/* Fields that are numbers of 64 bits, ended by one without a name. */
+struct number_row {
 	const char *name;
 	size_t offset;
-} counter_rows[] = {
+};
+
+static const struct number_row counter_rows[] = {
     {"granted", offsetof(struct control_counters, granted)},
     {"renewed", offsetof(struct control_counters, renewed)},
     {"deleted", offsetof(struct control_counters, deleted)},
     {"expired", offsetof(struct control_counters, expired)},
     {"removed", offsetof(struct control_counters, removed)},
+    {"batches", offsetof(struct control_counters, batches)},
+    {"largest_batch", offsetof(struct control_counters, largest_batch)},
     {"kernel_transactions", offsetof(struct control_counters, kernel_transactions)},
     {"kernel_aborts", offsetof(struct control_counters, kernel_aborts)},
     {"kernel_refusals", offsetof(struct control_counters, kernel_refusals)},
     {"table_restores", offsetof(struct control_counters, table_restores)},
     {"address_changes", offsetof(struct control_counters, address_changes)},
+    {NULL, 0},
 };
 
-enum { COUNTER_ROWS = sizeof(counter_rows) / sizeof(counter_rows[0]) };
+static const struct number_row udp_rows[] = {
+    {"received", offsetof(struct control_udp, received)},
+    {"foreign", offsetof(struct control_udp, foreign)},
+    {"limited", offsetof(struct control_udp, limited)},
+    {"ignored", offsetof(struct control_udp, ignored)},
+    {"refused", offsetof(struct control_udp, refused)},
+    {"unsent", offsetof(struct control_udp, unsent)},
+    {NULL, 0},
+};
+
+#define STAT(number) offsetof(struct control_worker, stats.count[number])
+
+static const struct number_row worker_rows[] = {
+    {"starts", offsetof(struct control_worker, starts)},
+    {"calls", offsetof(struct control_worker, calls)},
+    {"batches", offsetof(struct control_worker, batches)},
+    {"largest_batch", offsetof(struct control_worker, largest_batch)},
+    {"http_connections", STAT(LINK_HTTP_CONNECTIONS)},
+    {"http_accepted", STAT(LINK_HTTP_ACCEPTED)},
+    {"http_surplus", STAT(LINK_HTTP_SURPLUS)},
+    {"http_requests", STAT(LINK_HTTP_REQUESTS)},
+    {"http_limited", STAT(LINK_HTTP_LIMITED)},
+    {"http_refused", STAT(LINK_HTTP_REFUSED)},
+    {"ssdp_searches", STAT(LINK_SSDP_SEARCHES)},
+    {"ssdp_replied", STAT(LINK_SSDP_REPLIED)},
+    {"ssdp_limited", STAT(LINK_SSDP_LIMITED)},
+    {"gena_subscriptions", STAT(LINK_GENA_SUBSCRIPTIONS)},
+    {"gena_delivered", STAT(LINK_GENA_DELIVERED)},
+    {"gena_failed", STAT(LINK_GENA_FAILED)},
+    {NULL, 0},
+};
+_Static_assert(sizeof(worker_rows) / sizeof(worker_rows[0]) == 4 + LINK_COUNTS + 1,
+	       "all that workers count is shown");
 
 /* Strict decimal without sign, space or leading zeros. */
 static bool
@@ -172,19 +222,56 @@ dump_line(json_t *root, char *out, size_t size)
 	return length + 1;
 }
 
+static void
+set_numbers(json_t *object, const struct number_row *row, const void *from)
+{
+	for (; row->name; row++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)from + row->offset, sizeof(value));
+		json_object_set_new(object, row->name, uint_json(value));
+	}
+}
+
 static json_t *
 lease_json(const struct control_lease *lease)
 {
 	return json_pack(
-	    "{s:o, s:s, s:s, s:o, s:i, s:o, s:i, s:o, s:o, s:o, s:b, s:o, s:o}", "id",
-	    uint_json(lease->id), "origin", origin_name(lease->origin), "transport",
+	    "{s:o, s:s, s:s, s:o, s:i, s:o, s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:b, s:o, s:o, "
+	    "s:o}",
+	    "id", uint_json(lease->id), "origin", origin_name(lease->origin), "transport",
 	    transport_name(lease->transport), "external_address",
 	    address_json(&lease->external.address), "external_port", (int)lease->external.port,
 	    "internal_address", address_json(&lease->internal.address), "internal_port",
 	    (int)lease->internal.port, "lifetime", uint_json(lease->lifetime), "remaining",
 	    lease->remaining == CONTROL_ENDLESS ? json_null() : uint_json(lease->remaining), "age",
 	    uint_json(lease->age), "outbound", (int)lease->outbound, "connections",
-	    uint_json(lease->connections), "description", text_json(lease->description));
+	    uint_json(lease->connections), "description", text_json(lease->description), "enabled",
+	    (int)lease->enabled, "remote_address", address_json(&lease->remote), "upnp_index",
+	    lease->upnp_index == CONTROL_NO_INDEX ? json_null() : uint_json(lease->upnp_index),
+	    "user_agent", text_json(lease->user_agent));
+}
+
+static json_t *
+udp_json(const struct control_udp *udp)
+{
+	json_t *object = json_object();
+
+	set_numbers(object, udp_rows, udp);
+	return object;
+}
+
+static json_t *
+worker_json(const struct control_worker *worker)
+{
+	json_t *object;
+
+	if (worker->state == CONTROL_WORKER_NONE)
+		return json_null();
+	object = json_pack("{s:s, s:o}", "state", control_worker_state_name(worker->state), "pid",
+			   worker->pid ? uint_json(worker->pid) : json_null());
+	set_numbers(object, worker_rows, worker);
+	return object;
 }
 
 static json_t *
@@ -198,10 +285,11 @@ interface_json(const struct control_interface *interface, bool wan)
 		json_array_append_new(addresses,
 				      json_string(prefix_print(&interface->address[i], text)));
 	}
-	return json_pack("{s:s, s:o, s:o, s:b, s:b, s:o}", "role", wan ? "wan" : "lan", "name",
-			 text_json(interface->name), "index", uint_json(interface->index), "up",
-			 (int)interface->up, "served", (int)interface->served, "addresses",
-			 addresses);
+	return json_pack("{s:s, s:o, s:o, s:b, s:b, s:o, s:o, s:o}", "role", wan ? "wan" : "lan",
+			 "name", text_json(interface->name), "index", uint_json(interface->index),
+			 "up", (int)interface->up, "served", (int)interface->served, "addresses",
+			 addresses, "udp", wan ? json_null() : udp_json(&interface->udp), "worker",
+			 worker_json(&interface->worker));
 }
 
 static json_t *
@@ -224,12 +312,7 @@ counters_json(const struct control_counters *counters)
 				    uint_json(counters->results[r]));
 	object = json_pack("{s:o, s:o}", "requests", by_origin_json(counters->requests), "results",
 			   results);
-	for (int i = 0; i < COUNTER_ROWS; i++) {
-		uint64_t value;
-
-		memcpy(&value, (const char *)counters + counter_rows[i].offset, sizeof(value));
-		json_object_set_new(object, counter_rows[i].name, uint_json(value));
-	}
+	set_numbers(object, counter_rows, counters);
 	return object;
 }
 
@@ -254,14 +337,15 @@ status_json(const struct control_status *status)
 
 	for (size_t i = 0; i < status->interfaces; i++)
 		json_array_append_new(interfaces, interface_json(&status->interface[i], i == 0));
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
 			 "version", text_json(status->version), "pid", uint_json(status->pid),
 			 "uptime", uint_json(status->uptime), "epoch", uint_json(status->epoch),
 			 "external_address", address_json(&status->external), "external_scope",
 			 scope_json(&status->external), "nat_pmp", (int)status->nat_pmp, "pcp",
-			 (int)status->pcp, "table_intact", (int)status->table_intact, "rules",
-			 uint_json(status->rules), "leases", by_origin_json(status->leases),
-			 "counters", counters_json(&status->counters), "interfaces", interfaces);
+			 (int)status->pcp, "upnp", (int)status->upnp, "table_intact",
+			 (int)status->table_intact, "rules", uint_json(status->rules), "leases",
+			 by_origin_json(status->leases), "counters",
+			 counters_json(&status->counters), "interfaces", interfaces);
 }
 
 size_t
@@ -437,6 +521,22 @@ interface_address_parse(const char *text, struct prefix *out)
 }
 
 static void
+take_numbers(struct fields *f, const struct number_row *row, void *out)
+{
+	for (; row->name; row++) {
+		uint64_t value = take_uint(f, row->name, UINT64_MAX);
+
+		memcpy((char *)out + row->offset, &value, sizeof(value));
+	}
+}
+
+static bool
+is_null(struct fields *f, const char *key)
+{
+	return json_is_null(json_object_get(f->object, key));
+}
+
+static void
 lease_read(struct fields *f, struct control_lease *lease)
 {
 	lease->id = take_uint(f, "id", UINT64_MAX);
@@ -447,7 +547,7 @@ lease_read(struct fields *f, struct control_lease *lease)
 	lease->internal.address = take_address(f, "internal_address");
 	lease->internal.port = (uint16_t)take_uint(f, "internal_port", UINT16_MAX);
 	lease->lifetime = (uint32_t)take_uint(f, "lifetime", UINT32_MAX);
-	if (json_is_null(json_object_get(f->object, "remaining")))
+	if (is_null(f, "remaining"))
 		lease->remaining = CONTROL_ENDLESS;
 	else
 		lease->remaining = take_uint(f, "remaining", UINT64_MAX);
@@ -455,12 +555,37 @@ lease_read(struct fields *f, struct control_lease *lease)
 	lease->outbound = take_bool(f, "outbound");
 	lease->connections = take_uint(f, "connections", UINT64_MAX);
 	take_copy(f, "description", lease->description, sizeof(lease->description));
+	lease->enabled = take_bool(f, "enabled");
+	lease->remote = take_address(f, "remote_address");
+	if (is_null(f, "upnp_index"))
+		lease->upnp_index = CONTROL_NO_INDEX;
+	else
+		lease->upnp_index = (uint32_t)take_uint(f, "upnp_index", UINT32_MAX - 1);
+	take_copy(f, "user_agent", lease->user_agent, sizeof(lease->user_agent));
+}
+
+static void
+worker_read(struct fields *f, struct control_worker *worker)
+{
+	const char *name = take_text(f, "state");
+	int s = CONTROL_WORKER_STARTING;
+
+	while (s < CONTROL_WORKER_STATES && strcmp(name, worker_state_names[s]) != 0)
+		s++;
+	if (s == CONTROL_WORKER_STATES)
+		spoil(f, "state");
+	else
+		worker->state = (enum control_worker_state)s;
+	if (!is_null(f, "pid"))
+		worker->pid = (uint32_t)take_uint(f, "pid", UINT32_MAX);
+	take_numbers(f, worker_rows, worker);
 }
 
 static void
 interface_read(struct fields *f, struct control_interface *interface)
 {
 	json_t *addresses = json_object_get(f->object, "addresses");
+	struct fields inner;
 
 	take_copy(f, "name", interface->name, sizeof(interface->name));
 	interface->index = (unsigned)take_uint(f, "index", INT32_MAX);
@@ -476,6 +601,18 @@ interface_read(struct fields *f, struct control_interface *interface)
 
 		if (!text || !interface_address_parse(text, &interface->address[i]))
 			spoil(f, "addresses");
+	}
+	if (!is_null(f, "udp")) {
+		inner = take_object(f, "udp");
+		take_numbers(&inner, udp_rows, &interface->udp);
+		if (inner.bad)
+			spoil(f, inner.bad);
+	}
+	if (!is_null(f, "worker")) {
+		inner = take_object(f, "worker");
+		worker_read(&inner, &interface->worker);
+		if (inner.bad)
+			spoil(f, inner.bad);
 	}
 }
 
@@ -501,11 +638,7 @@ counters_read(struct fields *f, struct control_counters *counters)
 		    take_uint(&results, map_result_name((enum map_result)r), UINT64_MAX);
 	if (results.bad)
 		spoil(f, results.bad);
-	for (int i = 0; i < COUNTER_ROWS; i++) {
-		uint64_t value = take_uint(f, counter_rows[i].name, UINT64_MAX);
-
-		memcpy((char *)counters + counter_rows[i].offset, &value, sizeof(value));
-	}
+	take_numbers(f, counter_rows, counters);
 }
 
 static void
@@ -539,6 +672,7 @@ status_read(struct fields *f, struct control_status *status)
 	status->external = take_address(f, "external_address");
 	status->nat_pmp = take_bool(f, "nat_pmp");
 	status->pcp = take_bool(f, "pcp");
+	status->upnp = take_bool(f, "upnp");
 	status->table_intact = take_bool(f, "table_intact");
 	status->rules = take_uint(f, "rules", UINT64_MAX);
 	by_origin_read(f, "leases", status->leases);

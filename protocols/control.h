@@ -7,10 +7,10 @@
 #ifndef PORTLEASE_CONTROL_MESSAGE_H
 #define PORTLEASE_CONTROL_MESSAGE_H
 
-#include "mapping.h"
+#include "worker_link.h"
 
 /* Largest lines with their newline: of a request, of a lease in a reply, of any reply. */
-enum { CONTROL_REQUEST_MAX = 4096, CONTROL_LEASE_MAX = 2048, CONTROL_LINE_MAX = 65536 };
+enum { CONTROL_REQUEST_MAX = 4096, CONTROL_LEASE_MAX = 2048, CONTROL_LINE_MAX = 131072 };
 enum {
 	CONTROL_INTERFACES = 65,
 	CONTROL_ADDRESSES = 16,
@@ -61,7 +61,8 @@ enum control_result {
 	CONTROL_RESULTS
 };
 
-#define CONTROL_ENDLESS UINT64_MAX
+#define CONTROL_ENDLESS	 UINT64_MAX
+#define CONTROL_NO_INDEX UINT32_MAX
 
 struct control_lease {
 	uint64_t id;
@@ -75,6 +76,31 @@ struct control_lease {
 	bool outbound;
 	uint64_t connections;
 	char description[MAPPING_DESCRIPTION_MAX + 1];
+	bool enabled;
+	struct address remote; /* only from this host; unspecified: from any */
+	uint32_t upnp_index;   /* CONTROL_NO_INDEX: UPnP is off */
+	char user_agent[MAPPING_AGENT_MAX + 1];
+};
+
+/* Datagrams of port 5351, as in struct udp_counters. */
+struct control_udp {
+	uint64_t received, foreign, limited, ignored, refused, unsent;
+};
+
+enum control_worker_state {
+	CONTROL_WORKER_NONE, /* nor wanted */
+	CONTROL_WORKER_STARTING,
+	CONTROL_WORKER_READY,
+	CONTROL_WORKER_RESPAWNING,
+	CONTROL_WORKER_MISSING, /* there can be none: the log says why */
+	CONTROL_WORKER_STATES
+};
+
+struct control_worker {
+	enum control_worker_state state;
+	uint32_t pid; /* 0: no process */
+	uint64_t starts, calls, batches, largest_batch;
+	struct link_stats stats; /* of the present process */
 };
 
 struct control_interface {
@@ -84,12 +110,16 @@ struct control_interface {
 	bool served; /* a LAN: requests are answered there; the WAN: it has an address to tell */
 	size_t addresses;
 	struct prefix address[CONTROL_ADDRESSES]; /* own, with the on-link prefix's length of 128 */
+	/* Of a LAN: */
+	struct control_udp udp;
+	struct control_worker worker;
 };
 
 struct control_counters {
 	uint64_t requests[ORIGINS];
 	uint64_t results[MAP_RESULTS];
 	uint64_t granted, renewed, deleted, expired, removed;
+	uint64_t batches, largest_batch;
 	uint64_t kernel_transactions, kernel_aborts, kernel_refusals, table_restores,
 	    address_changes;
 };
@@ -102,6 +132,7 @@ struct control_status {
 	struct address external; /* what clients are told; unspecified: none */
 	bool nat_pmp;
 	bool pcp;
+	bool upnp;
 	uint64_t leases[ORIGINS];
 	bool table_intact;
 	uint64_t rules;
@@ -149,7 +180,8 @@ bool control_target_parse(const char *text, struct control_target *);
 size_t control_lease_json(const struct control_lease *, char *out, size_t size);
 size_t control_status_json(const struct control_status *, char *out, size_t size);
 
-/* "not-found". */
+/* "not-found", "respawning". */
 const char *control_result_name(enum control_result);
+const char *control_worker_state_name(enum control_worker_state);
 
 #endif

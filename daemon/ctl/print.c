@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,26 +123,84 @@ cell_connections(const struct control_lease *l, char out[CELL_SIZE])
 	return out;
 }
 
+/* Those that have something to say of few leases only give "-" for the others. */
+
+static const char *
+cell_index(const struct control_lease *l, char out[CELL_SIZE])
+{
+	if (l->upnp_index == CONTROL_NO_INDEX)
+		return "-";
+	snprintf(out, CELL_SIZE, "%" PRIu32, l->upnp_index);
+	return out;
+}
+
+static const char *
+cell_remote(const struct control_lease *l, char out[CELL_SIZE])
+{
+	return address_is_unspecified(&l->remote) ? "-" : address_print(&l->remote, out);
+}
+
+static const char *
+cell_disabled(const struct control_lease *l, char out[CELL_SIZE])
+{
+	(void)out;
+	return l->enabled ? "-" : "no";
+}
+
+enum { AGENT_WIDTH = 24 }; /* `show` has all of it */
+
+static const char *
+cell_agent(const struct control_lease *l, char out[CELL_SIZE])
+{
+	snprintf(out, CELL_SIZE, "%.*s", AGENT_WIDTH, l->user_agent[0] ? l->user_agent : "-");
+	for (char *c = out; *c; c++)
+		*c = *c < ' ' || *c > '~' ? '?' : *c;
+	return out;
+}
+
 static const struct column {
 	const char *title;
 	bool right;
 	const char *(*cell)(const struct control_lease *, char out[CELL_SIZE]);
+	bool optional; /* left out if there is nothing but "-" */
 } columns[] = {
-    {"ID", true, cell_id},
-    {"EXTERNAL", false, cell_external},
-    {"INTERNAL", false, cell_internal},
-    {"TRANSPORT", false, cell_transport},
-    {"ORIGIN", false, cell_origin},
-    {"REMAINING", true, cell_remaining},
-    {"CONNECTIONS", true, cell_connections},
+    {"ID", true, cell_id, false},
+    {"EXTERNAL", false, cell_external, false},
+    {"INTERNAL", false, cell_internal, false},
+    {"TRANSPORT", false, cell_transport, false},
+    {"ORIGIN", false, cell_origin, false},
+    {"REMAINING", true, cell_remaining, false},
+    {"CONNECTIONS", true, cell_connections, false},
+    {"INDEX", true, cell_index, true},
+    {"REMOTE", false, cell_remote, true},
+    {"ENABLED", false, cell_disabled, true},
+    {"USER-AGENT", false, cell_agent, true},
 };
 
 enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
+/* 0: it is left out. */
+static int
+column_width(const struct column *column, const struct control_lease *leases, size_t count)
+{
+	int width = (int)strlen(column->title);
+	bool used = !column->optional;
+	char cell[CELL_SIZE];
+
+	for (size_t i = 0; i < count; i++) {
+		const char *text = column->cell(&leases[i], cell);
+
+		used |= strcmp(text, "-") != 0;
+		width = (int)strlen(text) > width ? (int)strlen(text) : width;
+	}
+	return used ? width : 0;
+}
+
 static void
 print_cell(const char *text, int width, bool right)
 {
-	printf("%*s  ", right ? width : -width, text);
+	if (width)
+		printf("%*s  ", right ? width : -width, text);
 }
 
 void
@@ -151,12 +210,7 @@ print_list(const struct control_lease *leases, size_t count)
 	char cell[CELL_SIZE];
 
 	for (int c = 0; c < COLUMNS; c++) {
-		width[c] = (int)strlen(columns[c].title);
-		for (size_t i = 0; i < count; i++) {
-			int w = (int)strlen(columns[c].cell(&leases[i], cell));
-
-			width[c] = w > width[c] ? w : width[c];
-		}
+		width[c] = column_width(&columns[c], leases, count);
 		print_cell(columns[c].title, width[c], columns[c].right);
 	}
 	puts("DESCRIPTION");
@@ -188,9 +242,66 @@ print_lease(const struct control_lease *l)
 	printf("outbound     %s\n",
 	       l->outbound ? "yes" : "no: another mapping of the same internal port is");
 	printf("connections  %" PRIu64 "\n", l->connections);
-	printf("description  ");
+	printf("remote       %s\n",
+	       address_is_unspecified(&l->remote) ? "any host" : cell_remote(l, cell));
+	printf("enabled      %s\n", l->enabled ? "yes" : "no: kept, but not forwarded");
+	printf("upnp index   %s\n", cell_index(l, cell));
+	printf("user agent   ");
+	print_text(l->user_agent[0] ? l->user_agent : "-");
+	printf("\ndescription  ");
 	print_text(l->description[0] ? l->description : "-");
 	putchar('\n');
+}
+
+/* Lines of `status`: a title, then parts between commas, in so many columns. */
+
+enum { INDENT = 12, LINE_WIDTH = 79 };
+
+struct parts {
+	int column; /* 0: none yet */
+};
+
+static struct parts
+begin_parts(const char *title)
+{
+	printf("%-*s", INDENT, title);
+	return (struct parts){0};
+}
+
+static void __attribute__((format(printf, 2, 3))) put_part(struct parts *p, const char *format, ...)
+{
+	char text[LINE_WIDTH];
+	va_list list;
+	int width;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	width = (int)strlen(text);
+	if (p->column == 0) {
+		p->column = INDENT;
+	} else if (p->column + 2 + width + 1 > LINE_WIDTH) {
+		printf(",\n%*s", INDENT, "");
+		p->column = INDENT;
+	} else {
+		fputs(", ", stdout);
+		p->column += 2;
+	}
+	fputs(text, stdout);
+	p->column += width;
+}
+
+/* "2 calls". */
+static void
+put_count(struct parts *p, uint64_t count, const char *one, const char *many)
+{
+	put_part(p, "%" PRIu64 " %s", count, count == 1 ? one : many);
+}
+
+static void
+end_parts(const struct parts *p)
+{
+	puts(p->column ? "" : "0");
 }
 
 static void
@@ -204,16 +315,16 @@ print_external(const struct address *external)
 		return;
 	case ADDRESS_PRIVATE:
 		printf("external    %s\n", address_print(external, text));
-		printf("warning     this address is private or shared: another NAT stands in front "
-		       "of this gateway,\n"
-		       "            and mappings are not reached from the Internet\n");
+		printf("warning     this address is private or shared: another NAT stands in\n"
+		       "            front of this gateway, and mappings are not reached from the\n"
+		       "            Internet\n");
 		return;
 	case ADDRESS_UNUSABLE:
 		break;
 	}
 	printf("external    none\n");
-	printf(
-	    "warning     there is no external address: clients are told so, and leases are kept\n");
+	printf("warning     there is no external address: clients are told so, and leases\n"
+	       "            are kept\n");
 }
 
 static const char *
@@ -231,6 +342,66 @@ interface_state(const struct control_interface *i, bool wan)
 }
 
 static void
+print_udp(const struct control_udp *u)
+{
+	const struct {
+		const char *word;
+		uint64_t count;
+	} rare[] = {{"foreign", u->foreign},
+		    {"limited", u->limited},
+		    {"ignored", u->ignored},
+		    {"refused", u->refused},
+		    {"unsent", u->unsent}};
+	struct parts p = begin_parts("  udp");
+
+	put_part(&p, "%" PRIu64 " received", u->received);
+	for (size_t i = 0; i < sizeof(rare) / sizeof(rare[0]); i++)
+		if (rare[i].count)
+			put_part(&p, "%" PRIu64 " %s", rare[i].count, rare[i].word);
+	end_parts(&p);
+}
+
+/* In the order they are shown in; those of a worker at rest are not. */
+static const struct {
+	enum link_stat stat;
+	const char *one, *many;
+} stat_words[] = {
+    {LINK_HTTP_CONNECTIONS, "connection", "connections"},
+    {LINK_GENA_SUBSCRIPTIONS, "subscription", "subscriptions"},
+    {LINK_HTTP_REQUESTS, "HTTP request", "HTTP requests"},
+    {LINK_HTTP_REFUSED, "refused", "refused"},
+    {LINK_HTTP_LIMITED, "limited", "limited"},
+    {LINK_HTTP_SURPLUS, "connection too many", "connections too many"},
+    {LINK_SSDP_SEARCHES, "search", "searches"},
+    {LINK_SSDP_REPLIED, "replied to", "replied to"},
+    {LINK_SSDP_LIMITED, "not replied to", "not replied to"},
+    {LINK_GENA_DELIVERED, "event", "events"},
+    {LINK_GENA_FAILED, "event failed", "events failed"},
+};
+
+static void
+print_worker(const struct control_worker *w)
+{
+	struct parts p = begin_parts("  upnp");
+
+	put_part(&p, "worker %s", control_worker_state_name(w->state));
+	if (w->pid)
+		put_part(&p, "pid %" PRIu32, w->pid);
+	put_count(&p, w->starts, "start", "starts");
+	put_part(&p, "%" PRIu64 " call%s in %" PRIu64 " batch%s", w->calls,
+		 w->calls == 1 ? "" : "s", w->batches, w->batches == 1 ? "" : "es");
+	if (w->batches)
+		put_part(&p, "largest %" PRIu64, w->largest_batch);
+	for (size_t i = 0; i < sizeof(stat_words) / sizeof(stat_words[0]); i++) {
+		uint64_t count = w->stats.count[stat_words[i].stat];
+
+		if (count)
+			put_count(&p, count, stat_words[i].one, stat_words[i].many);
+	}
+	end_parts(&p);
+}
+
+static void
 print_interface(const struct control_interface *i, bool wan)
 {
 	char text[PREFIX_TEXT_SIZE];
@@ -239,10 +410,17 @@ print_interface(const struct control_interface *i, bool wan)
 	print_text(i->name);
 	if (i->index)
 		printf(" (%u)", i->index);
-	printf(" %s", interface_state(i, wan));
+	printf(" %s%s", interface_state(i, wan), i->addresses ? ": " : "\n");
 	for (size_t a = 0; a < i->addresses; a++)
-		printf("%s %s", a ? "," : ":", prefix_print(&i->address[a], text));
-	putchar('\n');
+		printf("%s%s", prefix_print(&i->address[a], text),
+		       a + 1 == i->addresses ? "\n"
+		       : a % 2		     ? ",\n            "
+					     : ", ");
+	if (wan)
+		return;
+	print_udp(&i->udp);
+	if (i->worker.state != CONTROL_WORKER_NONE)
+		print_worker(&i->worker);
 }
 
 static void
@@ -261,24 +439,50 @@ print_by_origin(const char *title, const uint64_t counts[ORIGINS])
 }
 
 static void
+print_batches(const struct control_counters *c)
+{
+	struct parts p = begin_parts("batches");
+	uint64_t requests = 0;
+
+	for (int o = 0; o < ORIGINS; o++)
+		requests += c->requests[o];
+	if (c->batches) {
+		put_part(&p, "%" PRIu64, c->batches);
+		put_part(&p, "largest %" PRIu64, c->largest_batch);
+		put_part(&p, "%.1f requests each", (double)requests / (double)c->batches);
+	}
+	end_parts(&p);
+}
+
+static void
 print_counters(const struct control_counters *c)
 {
-	int said = 0;
+	struct parts p;
 
 	print_by_origin("requests", c->requests);
-	printf("answers     ");
+	print_batches(c);
+	p = begin_parts("answers");
 	for (int r = 0; r < MAP_RESULTS; r++)
 		if (c->results[r])
-			printf("%s%" PRIu64 " %s", said++ ? ", " : "", c->results[r],
-			       map_result_name((enum map_result)r));
-	puts(said ? "" : "0");
-	printf("history     %" PRIu64 " granted, %" PRIu64 " renewed, %" PRIu64 " deleted, %" PRIu64
-	       " expired, %" PRIu64 " removed\n",
-	       c->granted, c->renewed, c->deleted, c->expired, c->removed);
-	printf("kernel      %" PRIu64 " transactions, %" PRIu64 " failed, %" PRIu64
-	       " mappings refused, table restored %" PRIu64 " times\n",
-	       c->kernel_transactions, c->kernel_aborts, c->kernel_refusals, c->table_restores);
-	printf("addresses   %" PRIu64 " changes\n", c->address_changes);
+			put_part(&p, "%" PRIu64 " %s", c->results[r],
+				 map_result_name((enum map_result)r));
+	end_parts(&p);
+	p = begin_parts("history");
+	put_part(&p, "%" PRIu64 " granted", c->granted);
+	put_part(&p, "%" PRIu64 " renewed", c->renewed);
+	put_part(&p, "%" PRIu64 " deleted", c->deleted);
+	put_part(&p, "%" PRIu64 " expired", c->expired);
+	put_part(&p, "%" PRIu64 " removed", c->removed);
+	end_parts(&p);
+	p = begin_parts("kernel");
+	put_count(&p, c->kernel_transactions, "transaction", "transactions");
+	put_part(&p, "%" PRIu64 " failed", c->kernel_aborts);
+	put_count(&p, c->kernel_refusals, "mapping refused", "mappings refused");
+	put_part(&p, "table restored %" PRIu64 " time%s", c->table_restores,
+		 c->table_restores == 1 ? "" : "s");
+	end_parts(&p);
+	printf("addresses   %" PRIu64 " change%s\n", c->address_changes,
+	       c->address_changes == 1 ? "" : "s");
 }
 
 void
@@ -292,8 +496,8 @@ print_status(const struct control_status *s)
 	print_external(&s->external);
 	for (size_t i = 0; i < s->interfaces; i++)
 		print_interface(&s->interface[i], i == 0);
-	printf("protocols   nat-pmp %s, pcp %s\n", s->nat_pmp ? "on" : "off",
-	       s->pcp ? "on" : "off");
+	printf("protocols   nat-pmp %s, pcp %s, upnp %s\n", s->nat_pmp ? "on" : "off",
+	       s->pcp ? "on" : "off", s->upnp ? "on" : "off");
 	printf("policy      %" PRIu64 " rules, then the default\n", s->rules);
 	printf("table       %s\n", s->table_intact ? "intact" : "lost: it is being put back");
 	print_by_origin("leases", s->leases);

@@ -50,6 +50,7 @@ struct client {
 	struct control_request request;
 	/* How far the work has come. */
 	uint64_t last_id;
+	uint32_t walked; /* leases up to there */
 	uint64_t counted[ORIGINS];
 };
 
@@ -241,6 +242,13 @@ seconds(monotime span)
 	return span > 0 ? (uint64_t)(span / MONOTIME_SECOND) : 0;
 }
 
+static const char *
+or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+/* The one that next_lease() gave last. */
 static bool
 put_lease(struct client *client, const struct lease *lease)
 {
@@ -261,9 +269,14 @@ put_lease(struct client *client, const struct lease *lease)
 	    .age = seconds(now - record->created),
 	    .outbound = record->outbound,
 	    .connections = engine_connections(options->engine, lease),
+	    .enabled = !record->disabled,
+	    .remote = record->remote,
+	    .upnp_index = options->config->upnp.on ? client->walked - 1 : CONTROL_NO_INDEX,
 	};
 	snprintf(reply.lease.description, sizeof(reply.lease.description), "%s",
-		 record->description ? record->description : "");
+		 or_empty(record->description));
+	snprintf(reply.lease.user_agent, sizeof(reply.lease.user_agent), "%s",
+		 or_empty(record->user_agent));
 	return put(client, &reply);
 }
 
@@ -282,8 +295,10 @@ next_lease(struct client *client)
 	const struct lease_table *leases = engine_leases(client->control->options.engine);
 	const struct lease *lease = lease_table_after_id(leases, client->last_id);
 
-	if (lease)
+	if (lease) {
 		client->last_id = lease->record.id;
+		client->walked++;
+	}
 	return lease;
 }
 
@@ -319,17 +334,27 @@ find_target(const struct client *client)
 			  : lease_table_by_external(leases, target->transport, target->port);
 }
 
+/* Walks to it, for its index. */
 static void
 work_show(struct client *client)
 {
-	const struct lease *lease = find_target(client);
+	const struct lease *wanted = find_target(client), *lease;
 
-	if (!lease)
+	if (!wanted) {
 		finish(client, CONTROL_NOT_FOUND, "no such lease");
-	else if (!put_lease(client, lease))
-		finish(client, CONTROL_FAILED, "out of memory");
-	else
-		finish(client, CONTROL_OK, "");
+		return;
+	}
+	client->request.target.id = wanted->record.id; /* the same in later turns, or none */
+	for (int examined = 0; examined < EXAMINED_A_TURN; examined++) {
+		lease = next_lease(client);
+		if (lease && lease != wanted)
+			continue;
+		if (lease && put_lease(client, lease))
+			finish(client, CONTROL_OK, "");
+		else
+			finish(client, CONTROL_FAILED, "out of memory");
+		return;
+	}
 }
 
 static void
@@ -376,6 +401,8 @@ copy_counters(const struct counters *from)
 	    .deleted = from->deleted,
 	    .expired = from->expired,
 	    .removed = from->removed,
+	    .batches = from->batches,
+	    .largest_batch = from->largest_batch,
 	    .kernel_transactions = from->kernel_transactions,
 	    .kernel_aborts = from->kernel_aborts,
 	    .table_restores = from->table_restores,
@@ -403,6 +430,7 @@ put_status(struct client *client)
 	    .external = engine_external_address(options->engine),
 	    .nat_pmp = options->config->nat_pmp,
 	    .pcp = options->config->pcp,
+	    .upnp = options->config->upnp.on,
 	    .table_intact = engine_table_intact(options->engine),
 	    .rules = options->config->rules,
 	    .counters = copy_counters(engine_counters(options->engine)),
@@ -463,7 +491,7 @@ start(struct client *client, const char *line, size_t length)
 {
 	char why[CONTROL_WHY_SIZE];
 
-	client->last_id = 0;
+	client->last_id = client->walked = 0;
 	memset(client->counted, 0, sizeof(client->counted));
 	if (!client->may_read)
 		finish(client, CONTROL_NOT_PERMITTED,

@@ -229,18 +229,35 @@ gateway_topology(const struct gateway *g)
 	return &g->topology;
 }
 
+static void
+show_udp(const struct udp_counters *from, struct control_udp *out)
+{
+	*out = (struct control_udp){
+	    .received = from->received,
+	    .foreign = from->foreign,
+	    .limited = from->limited,
+	    .ignored = from->ignored,
+	    .refused = from->refused,
+	    .unsent = from->unsent,
+	};
+}
+
 bool
 gateway_interface(void *arg, size_t number, struct control_interface *out)
 {
 	const struct gateway *g = arg;
 	const struct network_interface *from = network_interface(g->options.network, number);
+	bool wan = number == TOPOLOGY_WAN;
+	size_t lan = number - TOPOLOGY_FIRST_LAN;
 
 	if (!from)
 		return false;
 	*out = (struct control_interface){.index = from->index, .up = from->up};
 	memcpy(out->name, from->name, sizeof(out->name));
-	out->served = number == TOPOLOGY_WAN ? !address_is_unspecified(&g->topology.external)
-					     : udp_serves(g->udp, number - TOPOLOGY_FIRST_LAN);
+	out->served =
+	    wan ? !address_is_unspecified(&g->topology.external) : udp_serves(g->udp, lan);
+	if (!wan)
+		show_udp(udp_counters(g->udp, lan), &out->udp);
 	for (size_t i = 0; i < from->addresses && i < CONTROL_ADDRESSES; i++)
 		out->address[out->addresses++] = (struct prefix){
 		    .address = from->address[i].address,

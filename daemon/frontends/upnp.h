@@ -56,7 +56,7 @@ struct upnp_worker {
 	bool there;	  /* we have a link to one */
 	pid_t pid;	  /* its process; 0: not there */
 	bool ready;	  /* it serves */
-	bool missing;	  /* there is no program to make one of */
+	bool missing;	  /* there can be none: the log says why */
 	uint64_t started; /* workers it has had so far */
 	uint64_t calls;
 	uint64_t batches; /* calls that came together */

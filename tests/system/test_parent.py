@@ -184,6 +184,8 @@ def test_without_what_a_worker_needs_all_else_works(lab, user, reason):
     assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
     assert len(daemon.leases()) == 1
     assert daemon.children(WORKER) == []
+    worker = daemon.status()["interfaces"][1]["worker"]
+    assert (worker["state"], worker["pid"], worker["starts"]) == ("missing", None, 0)
     assert len(re.findall("upnp:", daemon.log())) == 1
     assert re.search(rf"<4>upnp: off .*reason=.*{reason}", daemon.log())
 

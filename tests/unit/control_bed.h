@@ -81,6 +81,16 @@ bed_address(const char *text)
 	return address;
 }
 
+static const struct control_worker bed_worker = {
+    .state = CONTROL_WORKER_READY,
+    .pid = 4243,
+    .starts = 1,
+    .calls = 1234567,
+    .batches = 34567,
+    .largest_batch = 64,
+    .stats = {{3, 100, 0, 2345678, 0, 1, 77, 70, 0, 1, 12, 2}},
+};
+
 /* A WAN, a LAN that is served, and one that waits. */
 static inline bool
 bed_interface(void *arg, size_t number, struct control_interface *out)
@@ -91,8 +101,13 @@ bed_interface(void *arg, size_t number, struct control_interface *out)
 	if (number >= sizeof(names) / sizeof(names[0]))
 		return false;
 	snprintf(out->name, sizeof(out->name), "%s", names[number]);
+	out->worker.state = number ? CONTROL_WORKER_RESPAWNING : CONTROL_WORKER_NONE;
 	if (number == 2)
 		return true;
+	if (number == 1) {
+		out->udp = (struct control_udp){.received = 12, .foreign = 3, .unsent = 1};
+		out->worker = bed_worker;
+	}
 	out->index = 2 + (unsigned)number;
 	out->up = out->served = true;
 	out->addresses = 1;
@@ -119,9 +134,8 @@ struct bed_wish {
 	const char *description;
 };
 
-/* A client's mapping; the external port it got. */
-static inline uint16_t
-bed_map(struct bed *bed, const struct bed_wish *wish)
+static inline struct map_request
+bed_request(struct bed *bed, const struct bed_wish *wish)
 {
 	struct map_request request = {
 	    .kind = REQUEST_MAP,
@@ -138,10 +152,26 @@ bed_map(struct bed *bed, const struct bed_wish *wish)
 
 	snprintf(request.description, sizeof(request.description), "%s",
 		 wish->description ? wish->description : "");
-	engine_submit(bed->engine, &request, bed_now());
+	return request;
+}
+
+/* The external port it got. */
+static inline uint16_t
+bed_ask(struct bed *bed, const struct map_request *request)
+{
+	engine_submit(bed->engine, request, bed_now());
 	engine_flush(bed->engine, bed_now());
 	assert_int_equal(bed->reply.result, MAP_OK);
 	return bed->reply.external.port;
+}
+
+/* A client's mapping; the external port it got. */
+static inline uint16_t
+bed_map(struct bed *bed, const struct bed_wish *wish)
+{
+	struct map_request request = bed_request(bed, wish);
+
+	return bed_ask(bed, &request);
 }
 
 static inline int

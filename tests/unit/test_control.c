@@ -37,6 +37,9 @@ a_lease(void)
 	lease.outbound = true;
 	lease.connections = 7;
 	strcpy(lease.description, "game \"one\"\n\xc3\xa9");
+	lease.remote = address("198.51.100.7");
+	lease.upnp_index = 3;
+	strcpy(lease.user_agent, "A \"b\" \\c");
 	return lease;
 }
 
@@ -56,6 +59,10 @@ assert_lease_equal(const struct control_lease *a, const struct control_lease *b)
 	assert_int_equal(a->outbound, b->outbound);
 	assert_int_equal(a->connections, b->connections);
 	assert_string_equal(a->description, b->description);
+	assert_int_equal(a->enabled, b->enabled);
+	assert_memory_equal(&a->remote, &b->remote, sizeof(a->remote));
+	assert_int_equal(a->upnp_index, b->upnp_index);
+	assert_string_equal(a->user_agent, b->user_agent);
 }
 
 /* To a line and back. */
@@ -89,10 +96,15 @@ lease_as_documented(void **state)
 			    "\"external_address\":\"203.0.113.5\",\"external_port\":4500,"
 			    "\"internal_address\":\"192.168.1.10\",\"internal_port\":500,"
 			    "\"lifetime\":7200,\"remaining\":3599,\"age\":42,\"outbound\":true,"
-			    "\"connections\":7,\"description\":\"game \\\"one\\\"\\n\xc3\xa9\"}");
+			    "\"connections\":7,\"description\":\"game \\\"one\\\"\\n\xc3\xa9\","
+			    "\"enabled\":false,\"remote_address\":\"198.51.100.7\","
+			    "\"upnp_index\":3,\"user_agent\":\"A \\\"b\\\" \\\\c\"}");
 	lease.external.address = address("0.0.0.0");
 	lease.remaining = CONTROL_ENDLESS;
+	lease.remote = lease.external.address;
+	lease.upnp_index = CONTROL_NO_INDEX;
 	assert_true(control_lease_json(&lease, text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "\"remote_address\":null,\"upnp_index\":null"));
 	assert_non_null(strstr(text, "\"external_address\":null"));
 	assert_non_null(strstr(text, "\"remaining\":null"));
 	assert_int_equal(control_lease_json(&lease, text, 100), 0);
@@ -112,7 +124,10 @@ lease_round_trip(void **state)
 	reply.lease.transport = TRANSPORT_TCP;
 	reply.lease.lifetime = MAPPING_LIFETIME_STATIC;
 	reply.lease.internal.address = address("2001:db8::1");
-	reply.lease.description[0] = '\0';
+	reply.lease.description[0] = reply.lease.user_agent[0] = '\0';
+	reply.lease.enabled = true;
+	memset(&reply.lease.remote, 0, sizeof(reply.lease.remote));
+	reply.lease.upnp_index = CONTROL_NO_INDEX;
 	back = over_the_wire(&reply);
 	assert_lease_equal(&reply.lease, &back.lease);
 }
@@ -145,8 +160,11 @@ description_of_any_octets(void **state)
 	/* The longest line there can be. */
 	memset(reply.lease.description, 1, MAPPING_DESCRIPTION_MAX);
 	reply.lease.description[MAPPING_DESCRIPTION_MAX] = '\0';
+	memset(reply.lease.user_agent, 1, MAPPING_AGENT_MAX);
+	reply.lease.user_agent[MAPPING_AGENT_MAX] = '\0';
+	reply.lease.upnp_index = CONTROL_NO_INDEX - 1;
 	reply.lease.internal.address = address("2001:db8:1111:2222:3333:4444:5555:6666");
-	reply.lease.external.address = reply.lease.internal.address;
+	reply.lease.external.address = reply.lease.remote = reply.lease.internal.address;
 	reply.lease.id = reply.lease.age = reply.lease.connections = INT64_MAX;
 	assert_true(control_reply_encode(&reply, line, sizeof(line)) > 0);
 	back = over_the_wire(&reply);
@@ -165,7 +183,7 @@ a_status(void)
 	s->uptime = 90061;
 	s->epoch = 90000;
 	s->external = address("203.0.113.5");
-	s->nat_pmp = true;
+	s->nat_pmp = s->upnp = true;
 	s->table_intact = true;
 	s->rules = 3;
 	for (int o = 0; o < ORIGINS; o++) {
@@ -184,8 +202,20 @@ a_status(void)
 	s->counters.kernel_refusals = 8;
 	s->counters.table_restores = 9;
 	s->counters.address_changes = 10;
+	s->counters.batches = 11;
+	s->counters.largest_batch = 12;
 	return reply;
 }
+
+static const struct control_worker a_worker = {
+    .state = CONTROL_WORKER_READY,
+    .pid = 4243,
+    .starts = 1,
+    .calls = 2,
+    .batches = 3,
+    .largest_batch = 4,
+    .stats = {{5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+};
 
 static void
 status_round_trip(void **state)
@@ -205,8 +235,16 @@ status_round_trip(void **state)
 	s->interface[1].addresses = 2;
 	s->interface[1].address[0] = (struct prefix){address("192.168.1.1"), 96 + 32};
 	s->interface[1].address[1] = (struct prefix){address("2001:db8::1"), 64};
+	s->interface[1].udp = (struct control_udp){1, 2, 3, 4, 5, 6};
+	s->interface[1].worker = a_worker;
 	back = over_the_wire(&reply);
 	assert_memory_equal(&back.status, s, sizeof(*s));
+	s->interface[1].worker.pid = 0;
+	for (int w = CONTROL_WORKER_NONE + 1; w < CONTROL_WORKER_STATES; w++) {
+		s->interface[1].worker.state = (enum control_worker_state)w;
+		back = over_the_wire(&reply);
+		assert_memory_equal(&back.status, s, sizeof(*s));
+	}
 }
 
 /* As large as the configuration can make it. */
@@ -225,6 +263,17 @@ status_largest(void **state)
 		for (int a = 0; a < CONTROL_ADDRESSES; a++)
 			s->interface[i].address[a] =
 			    (struct prefix){address("100.100.100.100"), 128};
+		if (i == 0)
+			continue;
+		/* Nothing but numbers, which JSON has of 63 bits. */
+		for (size_t n = 0; n < sizeof(s->interface[i].udp) / sizeof(uint64_t); n++)
+			((uint64_t *)&s->interface[i].udp)[n] = INT64_MAX;
+		for (size_t n = 0; n < LINK_COUNTS; n++)
+			s->interface[i].worker.stats.count[n] = INT64_MAX;
+		s->interface[i].worker.state = CONTROL_WORKER_RESPAWNING;
+		s->interface[i].worker.pid = UINT32_MAX;
+		s->interface[i].worker.starts = s->interface[i].worker.calls = INT64_MAX;
+		s->interface[i].worker.batches = s->interface[i].worker.largest_batch = INT64_MAX;
 	}
 	back = over_the_wire(&reply);
 	assert_memory_equal(&back.status, s, sizeof(*s));
@@ -237,8 +286,11 @@ status_as_documented(void **state)
 	struct control_reply reply = a_status();
 
 	(void)state;
-	reply.status.interfaces = 1;
+	reply.status.interfaces = 2;
 	strcpy(reply.status.interface[0].name, "wan0");
+	strcpy(reply.status.interface[1].name, "lan0");
+	reply.status.interface[1].udp = (struct control_udp){1, 2, 3, 4, 5, 6};
+	reply.status.interface[1].worker = a_worker;
 	assert_true(control_status_json(&reply.status, text, sizeof(text)) > 0);
 	assert_non_null(
 	    strstr(text, "\"external_address\":\"203.0.113.5\",\"external_scope\":\"global\""));
@@ -246,7 +298,22 @@ status_as_documented(void **state)
 	    strstr(text, "\"leases\":{\"static\":10,\"nat-pmp\":11,\"pcp\":12,\"upnp\":13}"));
 	assert_non_null(strstr(text,
 			       "\"interfaces\":[{\"role\":\"wan\",\"name\":\"wan0\",\"index\":0,"
-			       "\"up\":false,\"served\":false,\"addresses\":[]}]"));
+			       "\"up\":false,\"served\":false,\"addresses\":[],"
+			       "\"udp\":null,\"worker\":null},"));
+	assert_non_null(strstr(
+	    text, "\"addresses\":[],\"udp\":{\"received\":1,\"foreign\":2,\"limited\":3,"
+		  "\"ignored\":4,\"refused\":5,\"unsent\":6},\"worker\":{\"state\":\"ready\","
+		  "\"pid\":4243,\"starts\":1,\"calls\":2,\"batches\":3,\"largest_batch\":4,"
+		  "\"http_connections\":5,\"http_accepted\":6,\"http_surplus\":7,"
+		  "\"http_requests\":8,\"http_limited\":9,\"http_refused\":10,"
+		  "\"ssdp_searches\":11,\"ssdp_replied\":12,\"ssdp_limited\":13,"
+		  "\"gena_subscriptions\":14,\"gena_delivered\":15,\"gena_failed\":16}}]"));
+	assert_non_null(strstr(text, "\"batches\":11,\"largest_batch\":12,"));
+	assert_non_null(strstr(text, "\"pcp\":false,\"upnp\":true,"));
+	reply.status.interface[1].worker.pid = 0;
+	reply.status.interface[1].worker.state = CONTROL_WORKER_MISSING;
+	assert_true(control_status_json(&reply.status, text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "\"worker\":{\"state\":\"missing\",\"pid\":null,"));
 	reply.status.external = address("100.64.0.1");
 	assert_true(control_status_json(&reply.status, text, sizeof(text)) > 0);
 	assert_non_null(strstr(text, "\"external_scope\":\"private\""));

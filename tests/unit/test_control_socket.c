@@ -98,7 +98,7 @@ static void
 answers(void **state)
 {
 	struct bed bed;
-	char expected[512], request[128];
+	char expected[600], request[128];
 	uint16_t port;
 
 	(void)state;
@@ -117,7 +117,9 @@ answers(void **state)
 		 "\"external_address\":\"203.0.113.5\",\"external_port\":%u,"
 		 "\"internal_address\":\"192.168.1.10\",\"internal_port\":4000,"
 		 "\"lifetime\":600,\"remaining\":600,\"age\":0,\"outbound\":true,"
-		 "\"connections\":5,\"description\":\"a game\"}}\n{\"result\":\"ok\"}\n",
+		 "\"connections\":5,\"description\":\"a game\",\"enabled\":true,"
+		 "\"remote_address\":null,\"upnp_index\":null,\"user_agent\":\"\"}}\n"
+		 "{\"result\":\"ok\"}\n",
 		 port);
 	assert_string_equal(ask(&bed, "{\"command\":\"list\"}\n"), expected);
 	assert_string_equal(ask(&bed, "{\"command\":\"show\",\"id\":1}\n"), expected);
@@ -424,6 +426,40 @@ others_are_served_meanwhile(void **state)
 	assert_true(answered());
 	close(end.fd);
 	close(lister);
+	bed_close(&bed);
+}
+
+/* What is shown has its place among all that there are. */
+static void
+indexes(void **state)
+{
+	struct bed bed;
+
+	(void)state;
+	bed_open(&bed, false, getegid(), 0);
+	bed.config.upnp.on = true;
+	map_many(&bed, MANY);
+	open_end(&bed);
+	assert_non_null(
+	    strstr(ask(&bed, "{\"command\":\"show\",\"id\":1}\n"), "\"upnp_index\":0,"));
+	assert_non_null(
+	    strstr(ask(&bed, "{\"command\":\"show\",\"id\":1200}\n"), "\"upnp_index\":1199,"));
+	engine_remove(bed.engine, 700, clock_now());
+	engine_flush(bed.engine, clock_now());
+	assert_non_null(
+	    strstr(ask(&bed, "{\"command\":\"show\",\"id\":1200}\n"), "\"upnp_index\":1198,"));
+	/* One that ends while it is looked for. */
+	end.size = 0;
+	end.text[0] = '\0';
+	say("{\"command\":\"show\",\"id\":1199}\n");
+	for (int i = 0; i < 3; i++)
+		bed_turn(&bed);
+	assert_false(answered());
+	engine_remove(bed.engine, 1199, clock_now());
+	engine_flush(bed.engine, clock_now());
+	assert_string_equal(ask(&bed, ""),
+			    "{\"result\":\"not-found\",\"message\":\"no such lease\"}\n");
+	close(end.fd);
 	bed_close(&bed);
 }
 
@@ -792,6 +828,7 @@ main(void)
 	    cmocka_unit_test(stalled_reader_is_dropped),
 	    cmocka_unit_test(slow_reader_is_served),
 	    cmocka_unit_test(others_are_served_meanwhile),
+	    cmocka_unit_test(indexes),
 	    cmocka_unit_test(silent_client_is_dropped),
 	    cmocka_unit_test(requests_in_pieces_and_in_a_row),
 	    cmocka_unit_test(endless_request_is_refused),

@@ -137,6 +137,15 @@ assert_refused(int code, const char *word)
 	assert_string_equal(ran.out, "");
 }
 
+/* What it wrote fits a terminal of 80 columns. */
+static void
+assert_narrow(void)
+{
+	for (const char *line = ran.out; *line; line += strcspn(line, "\n") + 1)
+		if (strcspn(line, "\n") > 79)
+			fail_msg("too wide: %.*s", (int)strcspn(line, "\n"), line);
+}
+
 static json_t *
 parse(void)
 {
@@ -238,6 +247,10 @@ show(void **state)
 				     "age          0s\n"
 				     "outbound     yes\n"
 				     "connections  0\n"
+				     "remote       any host\n"
+				     "enabled      yes\n"
+				     "upnp index   -\n"
+				     "user agent   -\n"
 				     "description  caf\xc3\xa9\n");
 	assert_int_equal(run("show tcp:8080 --json"), DONE);
 	root = parse();
@@ -247,6 +260,55 @@ show(void **state)
 	assert_refused(REFUSED, "udp:8080: no such lease");
 	run("--json show 99");
 	assert_refused(REFUSED, "99: no such lease");
+	unmap();
+}
+
+/* What a UPnP client says of itself and its mapping. */
+static void
+leases_of_upnp(void **state)
+{
+	static const char agent[] = "Game/1.0 \"x\" \\ (a very long name for what is a game";
+	struct map_request request;
+	json_t *root, *lease;
+
+	(void)state;
+	bed_frozen = 1000000000;
+	bed_open(&served.bed, true, getegid(), 0);
+	served.bed.config.upnp.on = true;
+	bed_map(&served.bed,
+		&(struct bed_wish){ORIGIN_NATPMP, TRANSPORT_TCP, "192.168.1.10", 8080, 3600, NULL});
+	request = bed_request(&served.bed, &(struct bed_wish){ORIGIN_UPNP, TRANSPORT_UDP,
+							      "192.168.1.10", 2000, 600, "a game"});
+	strcpy(request.user_agent, agent);
+	request.remote = bed_address("198.51.100.7");
+	request.disabled = true;
+	bed_ask(&served.bed, &request);
+	serve();
+	assert_int_equal(run("list"), DONE);
+	assert_string_equal(
+	    ran.out,
+	    "ID  EXTERNAL          INTERNAL           TRANSPORT  ORIGIN   REMAINING  CONNECTIONS  "
+	    "INDEX  REMOTE        ENABLED  USER-AGENT                DESCRIPTION\n"
+	    " 1  203.0.113.5:8080  192.168.1.10:8080  tcp        nat-pmp      1h00m            0  "
+	    "    0  -             -        -                         -\n"
+	    " 2  203.0.113.5:2000  192.168.1.10:2000  udp        upnp        10m00s            0  "
+	    "    1  198.51.100.7  no       Game/1.0 \"x\" \\ (a very l  a game\n");
+	assert_int_equal(run("show 2"), DONE);
+	assert_non_null(strstr(ran.out, "remote       198.51.100.7\n"
+					"enabled      no: kept, but not forwarded\n"
+					"upnp index   1\n"
+					"user agent   Game/1.0 \"x\" \\\\ (a very long name for "
+					"what is a game\n"));
+	/* The index is that of all leases, not of those that are shown. */
+	assert_int_equal(run("list --json --protocol upnp"), DONE);
+	root = parse();
+	lease = json_array_get(root, 0);
+	assert_int_equal(json_integer_value(json_object_get(lease, "upnp_index")), 1);
+	assert_string_equal(json_string_value(json_object_get(lease, "user_agent")), agent);
+	assert_string_equal(json_string_value(json_object_get(lease, "remote_address")),
+			    "198.51.100.7");
+	assert_true(json_is_false(json_object_get(lease, "enabled")));
+	json_decref(root);
 	unmap();
 }
 
@@ -279,12 +341,31 @@ status(void **state)
 	assert_non_null(strstr(ran.out, "wan         wan0 (2) up: 203.0.113.5/24\n"));
 	assert_non_null(strstr(ran.out, "lan         br-lan (3) served: 192.168.1.1/24\n"));
 	assert_non_null(strstr(ran.out, "lan         br-guest waiting: does not exist\n"));
-	assert_non_null(strstr(ran.out, "protocols   nat-pmp on, pcp off\n"));
+	assert_non_null(strstr(ran.out,
+			       "lan         br-lan (3) served: 192.168.1.1/24\n"
+			       "  udp       12 received, 3 foreign, 1 unsent\n"
+			       "  upnp      worker ready, pid 4243, 1 start, 1234567 calls "
+			       "in 34567 batches,\n"
+			       "            largest 64, 3 connections, 1 subscription, "
+			       "2345678 HTTP requests,\n"
+			       "            1 refused, 77 searches, 70 replied to, 12 "
+			       "events, 2 events failed\n"));
+	assert_non_null(strstr(ran.out, "  udp       0 received\n"
+					"  upnp      worker respawning, 0 starts, 0 calls in 0 "
+					"batches\n"));
+	assert_non_null(strstr(ran.out, "protocols   nat-pmp on, pcp off, upnp off\n"));
+	assert_non_null(strstr(ran.out, "batches     3, largest 1, 1.0 requests each\n"));
+	assert_narrow();
 	assert_non_null(strstr(ran.out, "leases      3 (1 nat-pmp, 1 pcp, 1 upnp)\n"));
 	assert_non_null(strstr(ran.out, "table       intact\n"));
 	assert_null(strstr(ran.out, "warning"));
 	assert_int_equal(run("status --json"), DONE);
 	root = parse();
+	assert_int_equal(
+	    json_integer_value(json_object_get(
+		json_object_get(json_array_get(json_object_get(root, "interfaces"), 1), "worker"),
+		"pid")),
+	    4243);
 	assert_int_equal(json_integer_value(json_object_get(root, "pid")), served.pid);
 	json_decref(root);
 	unmap();
@@ -313,7 +394,8 @@ warnings_in_status(void **state)
 		assert_int_equal(run("status"), DONE);
 		assert_non_null(strstr(ran.out, "warning     "));
 		assert_non_null(strstr(ran.out, rows[i].words));
-		assert_non_null(strstr(ran.out, "\nanswers     0\n"));
+		assert_non_null(strstr(ran.out, "\nbatches     0\nanswers     0\n"));
+		assert_narrow();
 		end_service();
 	}
 }
@@ -646,8 +728,9 @@ manual_and_program_agree(void **state)
 	}
 }
 
-static void
-check_key(const json_t *object)
+/* How many fields it has; the manual page must know each. */
+static size_t
+check_keys(const json_t *object)
 {
 	char item[64];
 	const char *key;
@@ -660,12 +743,13 @@ check_key(const json_t *object)
 			fail_msg("portlease.8 lacks the field %s", key);
 		(void)value;
 	}
+	return json_object_size(object);
 }
 
 static void
 manual_knows_every_field(void **state)
 {
-	json_t *root;
+	json_t *root, *lan;
 	size_t fields;
 	unsigned rows = 0;
 
@@ -674,16 +758,14 @@ manual_knows_every_field(void **state)
 	read_file("daemon/ctl/portlease.8");
 	assert_int_equal(run("show 1 --json"), DONE);
 	root = parse();
-	check_key(root);
-	fields = json_object_size(root);
+	fields = check_keys(root);
 	json_decref(root);
 	assert_int_equal(run("status --json"), DONE);
 	root = parse();
-	check_key(root);
-	check_key(json_object_get(root, "counters"));
-	check_key(json_array_get(json_object_get(root, "interfaces"), 0));
-	fields += json_object_size(root) + json_object_size(json_object_get(root, "counters")) +
-		  json_object_size(json_array_get(json_object_get(root, "interfaces"), 0));
+	lan = json_array_get(json_object_get(root, "interfaces"), 1);
+	fields += check_keys(root) + check_keys(json_object_get(root, "counters"));
+	fields += check_keys(lan) + check_keys(json_object_get(lan, "udp")) +
+		  check_keys(json_object_get(lan, "worker"));
 	json_decref(root);
 	fields += 2 + 2; /* of remove and version */
 	/* Nor does it know more, beside the titles. */
@@ -729,6 +811,7 @@ main(void)
 	    cmocka_unit_test(list_as_text),
 	    cmocka_unit_test(list_as_json),
 	    cmocka_unit_test(show),
+	    cmocka_unit_test(leases_of_upnp),
 	    cmocka_unit_test(removing),
 	    cmocka_unit_test(status),
 	    cmocka_unit_test(warnings_in_status),
