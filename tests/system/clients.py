@@ -16,7 +16,7 @@ Mapping = namedtuple("Mapping", "result epoch internal external lifetime")
 Pcp = namedtuple("Pcp", "opcode result lifetime epoch nonce protocol internal external address")
 
 
-def ask(host, packet, to=LAN, source="0.0.0.0", sport=0, timeout=2.0, port=5351):
+def ask(host, packet, to=LAN, source="0.0.0.0", sport=0, timeout=10.0, port=5351):
     """Sends it once and returns the answer, None if none comes."""
     with host.bound(socket.SOCK_DGRAM, sport, source) as sock:
         sock.connect((to, port))
@@ -84,5 +84,5 @@ def pcp_read(answer):
                socket.inet_ntoa(answer[56:60]))
 
 
-def pcp_map(host, client, transport, internal, external=0, timeout=2.0, to=LAN, **options):
+def pcp_map(host, client, transport, internal, external=0, timeout=10.0, to=LAN, **options):
     return pcp_read(ask(host, pcp_packet(client, transport, internal, external, **options), timeout=timeout, to=to))

@@ -44,7 +44,7 @@ def test_libtorrent_maps_by_pcp(lab, daemon):
             for lease in leases} == {("pcp", "tcp", LAN1, 6881), ("pcp", "udp", LAN1, 6881)}
     # libtorrent listens there: who connects is let in.
     with lab.wan.bound(1) as sock:
-        sock.settimeout(2)
+        sock.settimeout(10)
         sock.connect((WAN, 6881))
 
     client.stdin.close()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from clients import PREFER_FAILURE, natpmp_address, natpmp_map, pcp_map
-from lab import ADMIN, BUILD, LAN1, LAN2, REMOTE, REMOTE2, WAN, wait_for
+from lab import ADMIN, BUILD, LAN1, LAN2, REMOTE, REMOTE2, TIMED, WAN, wait_for
 
 BOTH = pytest.mark.parametrize("transport", ["tcp", "udp"])
 
@@ -43,7 +43,7 @@ def test_a_foreign_flush_is_undone_under_traffic(lab, daemon, transport):
     natpmp_map(lab.lan1, transport, 8000, 4000, 3600)
     kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
     with lab.wan.bound(kind) as busy:
-        busy.settimeout(3)
+        busy.settimeout(10)
         busy.connect((WAN, 4000))
         for round_ in range(5):
             lab.gw.nft("flush ruleset\n" + ADMIN)
@@ -67,6 +67,7 @@ def test_a_deleted_table_comes_back_with_the_time_that_was_left(lab, daemon):
     assert natpmp_map(lab.lan1, "tcp", 10000, 0, 1000).external == 20000
 
 
+@TIMED
 def test_a_program_that_keeps_deleting_the_table_costs_little(lab):
     daemon = lab.daemon(build=BUILD)
     lab.server(lab.lan1, "tcp", 8000)
@@ -128,6 +129,7 @@ def test_a_forward_chain_without_the_line_is_not_widened(lab, daemon):
 
 
 @BOTH
+@TIMED
 def test_killed_the_kernel_closes_the_port_at_the_leases_end(lab, daemon, transport):
     lab.server(lab.lan1, transport, 8000)
     natpmp_map(lab.lan1, transport, 8000, 4000, 3)

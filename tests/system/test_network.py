@@ -9,7 +9,7 @@ import pytest
 
 from clients import (ask, natpmp_address, natpmp_address_packet, natpmp_map, natpmp_packet, natpmp_read_address,
                      pcp_announce_packet, pcp_map, pcp_packet, pcp_read)
-from lab import LAN, LAN1, LAN2, REMOTE, REMOTE2, WAN, WAN_NEW, WAN_PRIVATE, wait_for
+from lab import LAN, LAN1, LAN2, REMOTE, REMOTE2, TIMED, WAN, WAN_NEW, WAN_PRIVATE, wait_for
 
 SO_RCVBUFFORCE = 33
 
@@ -24,6 +24,7 @@ def pcp_announcements(listener, since=0.0):
             if source == (LAN, 5351) and data[0] == 2 and when >= since]
 
 
+@TIMED
 def test_start_is_announced_by_both_protocols(lab):
     listener = lab.announcements()
     lab.daemon()
@@ -40,6 +41,7 @@ def test_start_is_announced_by_both_protocols(lab):
     assert (first.opcode, first.result, first.lifetime) == (0, 0, 0)
 
 
+@TIMED
 def test_a_new_wan_address_is_acted_on_at_once(lab, daemon):
     lab.server(lab.lan1, "tcp", 8000)
     lab.server(lab.wan, "tcp", 53)
@@ -226,6 +228,7 @@ def test_pcp_off_is_answered_as_natpmp(lab):
     assert natpmp_map(lab.lan1, "tcp", 8000).result == 0
 
 
+@TIMED
 def test_a_flood_of_one_client_starves_nobody(lab, daemon):
     packet = natpmp_address_packet()
     flood = lab.lan2.bound(socket.SOCK_DGRAM)

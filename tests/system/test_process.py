@@ -10,7 +10,7 @@ import time
 import pytest
 
 from clients import natpmp_address, natpmp_map, pcp_packet, pcp_read, ask
-from lab import BUILD, LAN, LAN1, wait_for
+from lab import BUILD, LAN, LAN1, TIMED, wait_for
 
 CAP_NET_ADMIN = 1 << 12
 
@@ -135,7 +135,7 @@ def test_the_log_tells_a_leases_life(lab, daemon):
 def fill(lab, count):
     """That many leases, by PCP, for one client."""
     with lab.lan1.bound(socket.SOCK_DGRAM) as sock:
-        sock.settimeout(2)
+        sock.settimeout(10)
         sock.connect((LAN, 5351))
         asked = 0
         while asked < count:
@@ -147,6 +147,7 @@ def fill(lab, count):
             asked += len(batch)
 
 
+@TIMED
 def test_a_stalled_reader_of_a_long_list_delays_nobody(lab):
     daemon = lab.daemon(extra="requests-per-second = 0\nmax-mappings-per-client = 65535", build=BUILD)
     fill(lab, 60000)

@@ -12,7 +12,7 @@ import pytest
 
 import upnp_client as upnp
 from clients import natpmp_map, pcp_map
-from lab import BUILD, LAN, LAN1, LAN2, REMOTE, REMOTE2, WAN, WAN_NEW, is_running, wait_for
+from lab import BUILD, LAN, LAN1, LAN2, REMOTE, REMOTE2, TIMED, WAN, WAN_NEW, is_running, wait_for
 from upnp_client import COMMON, IP, L3F, call, error_of, mapping, name_of, port_range, search
 from test_upnp_worker import address_of_link, subscriber
 
@@ -192,6 +192,7 @@ def test_a_worker_that_dies_takes_nothing_with_it(lab, daemon):
     assert int(after[0].headers["bootid.upnp.org"]) > max(int(d.headers["bootid.upnp.org"]) for d in before)
 
 
+@TIMED
 def test_a_core_that_dies_takes_its_workers_with_it(lab, daemon):
     heard = lab.closing(upnp.Announcements(lab.lan1))
     worker, = workers(daemon)
@@ -202,6 +203,7 @@ def test_a_core_that_dies_takes_its_workers_with_it(lab, daemon):
     wait_for(lambda: search(lab.lan1, IP + "1"), 10)
 
 
+@TIMED
 def test_byebye_at_the_end(lab, daemon):
     heard = lab.closing(upnp.Announcements(lab.lan1))
     wait_for(lambda: search(lab.lan1, IP + "1", to=LAN) and heard.of("alive"))
@@ -209,6 +211,7 @@ def test_byebye_at_the_end(lab, daemon):
     wait_for(lambda: heard.of("byebye"))
 
 
+@TIMED
 def test_two_lans_are_two_devices(lab):
     lab.gw.ip("link set port2 nomaster", "address add 192.168.2.1/24 dev port2")
     lab.lan2.ip("address flush dev eth0", "address add 192.168.2.12/24 dev eth0", "route add default via 192.168.2.1")
@@ -223,6 +226,7 @@ def test_two_lans_are_two_devices(lab):
     assert error_of(lab.lan1, IP, 1, "AddPortMapping", mapping(4000, 8000, LAN1)) == 718
 
 
+@TIMED
 def test_without_upnp(lab):
     daemon = lab.daemon(extra="upnp = no")
     assert natpmp_map(lab.lan1, "tcp", 8000, 4000).result == 0
@@ -272,6 +276,7 @@ class ControlPoint:
 
 
 @VERSIONS
+@TIMED
 def test_a_control_point_of_another_make(lab, daemon, version):
     lab.server(lab.lan1, "tcp", 8000)
     address_of_link(lab, lab.lan1)  # which it binds, too
@@ -326,7 +331,7 @@ def test_libtorrent_maps_by_upnp(lab, daemon):
     assert {(lease["origin"], lease["transport"], lease["internal_address"], lease["internal_port"])
             for lease in leases} == {("upnp", "tcp", LAN1, 6881), ("upnp", "udp", LAN1, 6881)}
     with lab.wan.bound(socket.SOCK_STREAM) as sock:
-        sock.settimeout(2)
+        sock.settimeout(10)
         sock.connect((WAN, leases[0]["external_port"]))
     client.stdin.close()
     said = client.stdout.read()

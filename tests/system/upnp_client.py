@@ -22,7 +22,7 @@ Answer = namedtuple("Answer", "status headers body")
 Datagram = namedtuple("Datagram", "time source first headers")
 
 
-def connect(host, address=LAN, port=PORT, timeout=5.0, source=None):
+def connect(host, address=LAN, port=PORT, timeout=20.0, source=None):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = host.socket(socket.SOCK_STREAM, family)
     sock.settimeout(timeout)
