@@ -31,7 +31,11 @@ igd_to_request(const struct igd_call *call, const struct address *client,
 		request->if_taken = IF_TAKEN_OTHER_PORT;
 		break;
 	case IGD_DeletePortMapping:
-		request->kind = REQUEST_DELETE;
+	case IGD_DeletePortMappingRange:
+		request->kind =
+		    call->action == IGD_DeletePortMapping ? REQUEST_DELETE : REQUEST_DELETE_RANGE;
+		request->ports = call->ports;
+		/* Others' mappings it may not, whatever NewManage says (2.5.19). */
 		request->may_delete = ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP);
 		return true;
 	default:
@@ -75,7 +79,9 @@ igd_from_result(const struct igd_call *call, enum map_result result)
 
 	if (result == MAP_OK)
 		return IGD_OK;
-	if (call->action == IGD_DeletePortMapping)
+	if (call->action == IGD_DeletePortMappingRange && result == MAP_NOT_FOUND)
+		return IGD_MAPPING_NOT_FOUND;
+	if (call->action == IGD_DeletePortMapping || call->action == IGD_DeletePortMappingRange)
 		error = (enum igd_error)delete_errors[result];
 	else
 		error = (enum igd_error)(call->version == 1 ? add_errors[result].version_1

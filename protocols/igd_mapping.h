@@ -36,12 +36,12 @@ struct igd_call {
 };
 
 /*
- * The request that AddPortMapping, AddAnyPortMapping or DeletePortMapping makes; false: the call is
- * another.  client: who called.  Sets everything but the asker.
+ * The request that AddPortMapping, AddAnyPortMapping, DeletePortMapping or DeletePortMappingRange
+ * makes; false: the call is another.  client: who called.  Sets everything but the asker.
  */
 bool igd_to_request(const struct igd_call *, const struct address *client, struct map_request *);
 
-/* What the caller of one of these three is told (interworking 3). */
+/* What the caller of one of these is told (interworking 3). */
 enum igd_error igd_from_result(const struct igd_call *, enum map_result);
 
 /*

@@ -45,11 +45,12 @@ struct nonce {
 };
 
 enum request_kind {
-	REQUEST_ADDRESS,    /* which external address? */
-	REQUEST_ANNOUNCE,   /* are you there? (PCP ANNOUNCE): only the epoch is asked for */
-	REQUEST_MAP,	    /* create or renew */
-	REQUEST_DELETE,	    /* one mapping */
-	REQUEST_DELETE_ALL, /* every mapping of one client, one transport */
+	REQUEST_ADDRESS,      /* which external address? */
+	REQUEST_ANNOUNCE,     /* are you there? (PCP ANNOUNCE): only the epoch is asked for */
+	REQUEST_MAP,	      /* create or renew */
+	REQUEST_DELETE,	      /* one mapping */
+	REQUEST_DELETE_ALL,   /* every mapping of one client, one transport */
+	REQUEST_DELETE_RANGE, /* likewise, but only what is in ports and of may_delete */
 	REQUEST_KINDS
 };
 
@@ -107,7 +108,7 @@ struct map_request {
 	enum origin origin;
 	enum transport transport;
 	struct address client;	  /* who asks: the source address of the request */
-	struct endpoint internal; /* what is to be reached; port 0 only in DELETE_ALL */
+	struct endpoint internal; /* what is to be reached; port 0 only in DELETE_ALL, _RANGE */
 	uint16_t external_port;	  /* suggested or exact; 0 = none */
 	uint32_t lifetime;	  /* seconds asked for; never 0 in a REQUEST_MAP */
 	uint32_t lifetime_min; /* seconds; a shorter wish is raised to it (0: never grant more than
@@ -131,6 +132,7 @@ struct map_request {
 	bool disabled;				/* stored, not forwarded (UPnP NewEnabled = 0) */
 	char user_agent[MAPPING_AGENT_MAX + 1]; /* what the client's program calls itself; "" =
 						   nothing */
+	struct port_range ports;		/* external ones, of a DELETE_RANGE */
 };
 
 /*

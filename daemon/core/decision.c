@@ -113,7 +113,7 @@ edit(struct decider *d, const struct map_request *request, struct lease *lease)
 	if (strcmp(old, request->description) != 0 && (own || request->description[0])) {
 		if (!lease_set_description(lease, request->description))
 			return false;
-		lease->change->edited = true;
+		transaction_edit(d->transaction, lease);
 	}
 	if (!own)
 		return true;
@@ -142,7 +142,7 @@ apply_renewal(struct decider *d, const struct map_request *request, struct lease
 		lease->record.origin = request->origin;
 		lease->record.has_nonce = request->has_nonce;
 		lease->record.nonce = request->nonce;
-		lease->change->edited = true;
+		transaction_edit(d->transaction, lease);
 	}
 	if (!prolong || lease->record.ends < ends)
 		transaction_set_lifetime(d->transaction, lease, lifetime, ends);
@@ -362,6 +362,14 @@ decide_delete(struct decider *d, const struct map_request *request, struct map_r
 									      : MAP_NO_RESOURCES;
 }
 
+static bool
+is_in_range(const struct map_request *request, const struct lease_record *lease)
+{
+	return lease->transport == request->transport &&
+	       lease->external_port >= request->ports.first &&
+	       lease->external_port <= request->ports.last;
+}
+
 static enum map_result
 decide_delete_all(struct decider *d, const struct map_request *request, struct map_reply *reply)
 {
@@ -379,6 +387,26 @@ decide_delete_all(struct decider *d, const struct map_request *request, struct m
 		else if ((request->may_delete & ORIGIN_BIT(lease->record.origin)) &&
 			 !transaction_end(d->transaction, lease, ENDING_DELETED, d->now))
 			result = MAP_NO_RESOURCES;
+	}
+	return result;
+}
+
+/* What may not be deleted is passed over (WANIPConnection:2, 2.5.19). */
+static enum map_result
+decide_delete_range(struct decider *d, const struct map_request *request, struct map_reply *reply)
+{
+	enum map_result result = MAP_NOT_FOUND;
+	struct lease *lease = lease_table_first_of_client(d->table, &request->client), *next;
+
+	(void)reply;
+	for (; lease; lease = next) {
+		next = lease_next_of_client(lease);
+		if (!is_in_range(request, &lease->record) ||
+		    !(request->may_delete & ORIGIN_BIT(lease->record.origin)))
+			continue;
+		if (!transaction_end(d->transaction, lease, ENDING_DELETED, d->now))
+			return MAP_NO_RESOURCES;
+		result = MAP_OK;
 	}
 	return result;
 }
@@ -406,6 +434,7 @@ static decide_fn *const deciders[REQUEST_KINDS] = {
     [REQUEST_MAP] = decide_map,
     [REQUEST_DELETE] = decide_delete,
     [REQUEST_DELETE_ALL] = decide_delete_all,
+    [REQUEST_DELETE_RANGE] = decide_delete_range,
 };
 
 void
@@ -424,7 +453,10 @@ decision_stands_on(const struct map_request *request, const struct lease_record 
 	/* A mapping leads to the wished internal port, at whatever external one. */
 	if (request->by_external && request->kind == REQUEST_DELETE)
 		return request->external_port == lease->external_port;
-	return address_equal(&request->internal.address, &lease->internal.address) &&
-	       (request->kind == REQUEST_DELETE_ALL ||
-		request->internal.port == lease->internal.port);
+	if (!address_equal(&request->internal.address, &lease->internal.address))
+		return false;
+	if (request->kind == REQUEST_DELETE_RANGE)
+		return is_in_range(request, lease);
+	return request->kind == REQUEST_DELETE_ALL ||
+	       request->internal.port == lease->internal.port;
 }

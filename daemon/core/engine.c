@@ -40,6 +40,7 @@ struct engine {
 	monotime restore_since; /* when the tokens were last counted */
 	monotime retry;		/* the kernel would not let leases end: not again before */
 	uint64_t table_changes;
+	uint64_t operations; /* those of the batch being settled that changed the table */
 	struct counters counters;
 	struct log_limit limit;
 	monotime now; /* of the call being served; for what settling logs */
@@ -98,6 +99,14 @@ static const struct {
     [ENDING_REPLACED] = {"replaced", offsetof(struct counters, deleted)},
 };
 
+/* Once for each operation; what none of the batch did is one for itself. */
+static void
+count_table_change(struct engine *e, const struct change *change)
+{
+	e->operations |= change->operations;
+	e->table_changes += change->operations == 0;
+}
+
 static void
 settle_change(void *arg, const struct change *change)
 {
@@ -105,6 +114,8 @@ settle_change(void *arg, const struct change *change)
 	const struct lease_record *record = &change->lease->record;
 
 	if (change->failed) {
+		if (change->ending && change->existed)
+			count_table_change(e, change);
 		e->counters.kernel_refusals += change->refused;
 		for (size_t i = 0; i < e->members; i++)
 			if (e->batch[i].reply.result == MAP_OK &&
@@ -113,18 +124,28 @@ settle_change(void *arg, const struct change *change)
 	} else if (change->ending && !change->existed) {
 		return; /* came and went within the batch */
 	} else if (change->ending) {
-		e->table_changes++;
+		count_table_change(e, change);
 		++*(uint64_t *)((char *)&e->counters + endings[change->ending].counter);
 		log_lease(e, endings[change->ending].event, record);
 	} else if (!change->existed) {
-		e->table_changes++;
+		count_table_change(e, change);
 		e->counters.granted++;
 		log_lease(e, "granted", record);
 	} else if (change->touched) {
-		e->table_changes += change->edited;
+		if (change->operations)
+			count_table_change(e, change);
 		e->counters.renewed++;
 		log_lease(e, "renewed", record);
 	}
+}
+
+static void
+settle(struct engine *e, monotime now)
+{
+	e->now = now;
+	e->operations = 0;
+	transaction_settle(e->transaction, settle_change, e);
+	e->table_changes += (uint64_t)__builtin_popcountll(e->operations);
 }
 
 static bool
@@ -223,8 +244,7 @@ rebuild(struct engine *e, monotime now, struct fault *fault)
 	} while (error || chunk.count == FIREWALL_CHUNK);
 	e->created = true;
 	e->lost = false;
-	e->now = now;
-	transaction_settle(e->transaction, settle_change, e);
+	settle(e, now);
 	return 0;
 }
 
@@ -255,7 +275,6 @@ commit(struct engine *e, monotime now)
 	struct fault fault = {""};
 	int error = e->lost ? -ESTALE : transaction_commit(e->transaction, now, &fault);
 
-	e->now = now;
 	e->counters.kernel_transactions++;
 	if (error == -ESTALE)
 		error = restore(e, now, &fault);
@@ -266,7 +285,7 @@ commit(struct engine *e, monotime now)
 				 fault.text);
 		transaction_undo(e->transaction, now);
 	}
-	transaction_settle(e->transaction, settle_change, e);
+	settle(e, now);
 	return error == 0;
 }
 
@@ -311,10 +330,12 @@ engine_submit(struct engine *e, const struct map_request *request, monotime now)
 
 	if (e->members == BATCH_MAX)
 		engine_flush(e, now);
+	transaction_set_operation(e->transaction, (int)e->members);
 	m = &e->batch[e->members++];
 	m->request = *request;
 	e->counters.requests[request->origin]++;
 	decide(&d, &m->request, &m->reply);
+	transaction_set_operation(e->transaction, -1);
 	m->denied_by = d.denied_by;
 }
 

@@ -56,7 +56,8 @@ int engine_set_network(struct engine *, const struct firewall_network *,
 /* Somebody committed to nftables: look after our table.  Then call engine_run(). */
 void engine_check_table(struct engine *, monotime now);
 
-/* Grows by one with each lease that comes, ends, or is changed in more than its lifetime. */
+/* Grows by one with each request, end or removal by which leases come, end, or are changed in more
+ * than their lifetimes. */
 uint64_t engine_table_changes(const struct engine *);
 uint32_t engine_epoch(const struct engine *, monotime now);    /* seconds; one for all protocols */
 struct address engine_external_address(const struct engine *); /* unspecified = none */

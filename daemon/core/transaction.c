@@ -14,6 +14,7 @@ struct transaction {
 	struct lease_table *table;
 	struct firewall *firewall;
 	struct changes changes;
+	uint64_t operation; /* its bit */
 };
 
 struct transaction *
@@ -33,6 +34,12 @@ void
 transaction_free(struct transaction *t)
 {
 	free(t);
+}
+
+void
+transaction_set_operation(struct transaction *t, int number)
+{
+	t->operation = number < 0 ? 0 : UINT64_C(1) << number;
 }
 
 static struct change *
@@ -62,6 +69,12 @@ remember(struct transaction *t, struct lease *lease)
 		change->before = lease->record;
 	}
 	return true;
+}
+
+void
+transaction_edit(const struct transaction *t, struct lease *lease)
+{
+	lease->change->operations |= t->operation;
 }
 
 bool
@@ -107,8 +120,10 @@ transaction_add(struct transaction *t, const struct lease_record *record)
 		lease_table_discard(t->table, lease);
 		return NULL;
 	}
-	if (lease)
+	if (lease) {
+		transaction_edit(t, lease);
 		elect(t, &lease->record);
+	}
 	return lease;
 }
 
@@ -123,7 +138,8 @@ transaction_set_lifetime(struct transaction *t, struct lease *lease, uint32_t li
 void
 transaction_set_disabled(struct transaction *t, struct lease *lease, bool disabled)
 {
-	lease->change->edited |= lease->record.disabled != disabled;
+	if (lease->record.disabled != disabled)
+		transaction_edit(t, lease);
 	lease->record.disabled = disabled;
 	elect(t, &lease->record);
 }
@@ -134,6 +150,7 @@ transaction_end(struct transaction *t, struct lease *lease, enum ending why, mon
 	if (!remember(t, lease))
 		return false;
 	lease->change->ending = why;
+	transaction_edit(t, lease);
 	lease_table_unlink(t->table, lease, now);
 	elect(t, &lease->record);
 	return true;

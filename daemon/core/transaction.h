@@ -28,8 +28,10 @@ enum ending {
 struct change {
 	struct lease *lease; /* after the batch; unlinked if it ended */
 	struct lease_record
-	    before;  /* if it existed: as the kernel knows it, but for the description */
-	bool edited; /* more than its lifetime: what a reader of the table sees */
+	    before; /* if it existed: as the kernel knows it, but for the description */
+	/* The operations of the batch that did more to it than prolong it: what a reader of the
+	 * table sees. */
+	uint64_t operations;
 	bool existed;
 	bool touched; /* by its client, not only as the heir of another */
 	bool failed;  /* taken back: the kernel refused it, or one it depends on */
@@ -44,6 +46,8 @@ struct transaction *transaction_new(struct lease_table *,
 				    struct firewall *); /* borrowed; NULL: out of memory */
 void transaction_free(struct transaction *);		/* one that is settled; NULL is allowed */
 
+/* What follows is done for that operation of the batch (0 … 63); -1: for none of them. */
+void transaction_set_operation(struct transaction *, int number);
 /* A new lease.  NULL: out of memory. */
 struct lease *transaction_add(struct transaction *, const struct lease_record *);
 /* To be called before a lease is changed for its client.  False: out of memory, leave it alone. */
@@ -51,6 +55,8 @@ bool transaction_touch(struct transaction *, struct lease *);
 void transaction_set_lifetime(struct transaction *, struct lease *, uint32_t lifetime,
 			      monotime ends); /* a touched one's */
 void transaction_set_disabled(struct transaction *, struct lease *, bool disabled); /* likewise */
+/* A touched one was changed otherwise. */
+void transaction_edit(const struct transaction *, struct lease *);
 /*
  * Ends a lease.  What its endpoint's outbound packets or its port's reservation need of it passes
  * to another, if there is one.  False: out of memory, it stays.

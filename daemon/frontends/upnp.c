@@ -40,7 +40,6 @@ struct queue {
 struct call {
 	struct link_call said;
 	bool answered;
-	uint64_t range_id; /* the largest of a range the engine is ending; 0: none */
 };
 
 struct worker {
@@ -333,57 +332,6 @@ on_answer(void *who, uint32_t slot, const struct map_request *request,
 	call->answered = true;
 }
 
-/*
- * The first from *lease on that a DeletePortMappingRange means.  What its caller may not delete is
- * passed over, and others' mappings it may not whatever NewManage says (WANIPConnection:2, 2.5.19).
- */
-static const struct lease *
-deletable(const struct call *call, const struct lease *lease)
-{
-	const origin_set may = ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP);
-
-	while (lease && (!upnp_in_range(&call->said.call, &lease->record) ||
-			 !(may & ORIGIN_BIT(lease->record.origin))))
-		lease = lease_next_of_client(lease);
-	return lease;
-}
-
-static const struct lease *
-first_deletable(const struct worker *w, const struct call *call)
-{
-	const struct lease_table *table = engine_leases(w->upnp->options.engine);
-
-	return deletable(call, lease_table_first_of_client(table, &call->said.client));
-}
-
-/* All in one transaction: they end together or not at all. */
-static enum igd_error
-begin_range(struct worker *w, struct call *call, monotime now)
-{
-	const struct lease *lease = first_deletable(w, call), *next;
-
-	for (; lease; lease = next) {
-		uint64_t id = lease->record.id;
-
-		next = deletable(call, lease_next_of_client(lease));
-		if (id > call->range_id)
-			call->range_id = id;
-		engine_remove(w->upnp->options.engine, id, now);
-	}
-	return call->range_id ? IGD_OK : IGD_MAPPING_NOT_FOUND;
-}
-
-/* Is one of them still there?  Those that came later have larger ids. */
-static enum igd_error
-end_range(const struct worker *w, const struct call *call)
-{
-	const struct lease *lease = first_deletable(w, call);
-
-	while (lease && lease->record.id > call->range_id)
-		lease = deletable(call, lease_next_of_client(lease));
-	return lease ? IGD_ACTION_FAILED : IGD_OK;
-}
-
 /* IGD_OK: the engine has it, and answers when it is flushed. */
 static enum igd_error
 submit(struct worker *w, unsigned slot, monotime now)
@@ -391,8 +339,6 @@ submit(struct worker *w, unsigned slot, monotime now)
 	struct call *call = &w->call[slot];
 	struct map_request request;
 
-	if (call->said.call.action == IGD_DeletePortMappingRange)
-		return begin_range(w, call, now);
 	igd_to_request(&call->said.call, &call->said.client, &request);
 	memcpy(request.user_agent, call->said.user_agent, sizeof(request.user_agent));
 	request.asker = (struct asker){.answer = on_answer, .who = w, .slot = slot};
@@ -449,9 +395,6 @@ carry_out_changes(struct worker *w, monotime now)
 	}
 	if (asked)
 		engine_flush(w->upnp->options.engine, now);
-	for (unsigned i = 0; i < w->calls; i++)
-		if (w->call[i].range_id)
-			answer(w, &w->call[i], end_range(w, &w->call[i]));
 	return asked;
 }
 

@@ -66,8 +66,8 @@ get_specific(struct upnp_reader *r, const struct upnp_question *q, struct link_m
 
 /* --- lists --- */
 
-bool
-upnp_in_range(const struct igd_call *call, const struct lease_record *record)
+static bool
+is_in_range(const struct igd_call *call, const struct lease_record *record)
 {
 	return record->transport == call->entry.transport &&
 	       record->external_port >= call->ports.first &&
@@ -77,7 +77,7 @@ upnp_in_range(const struct igd_call *call, const struct lease_record *record)
 static bool
 is_listed(const struct upnp_reader *r, const struct link_call *call, const struct lease *lease)
 {
-	if (!upnp_in_range(&call->call, &lease->record))
+	if (!is_in_range(&call->call, &lease->record))
 		return false;
 	return address_equal(&call->client, &lease->record.internal.address) ||
 	       (call->call.manage && may_see(r, call, lease));

@@ -27,7 +27,4 @@ bool upnp_reads(enum igd_action);
 /* Fills an ANSWER or ENTRIES. */
 void upnp_read(struct upnp_reader *, const struct upnp_question *, struct link_message *out);
 
-/* Is it a mapping that the call's range is about? */
-bool upnp_in_range(const struct igd_call *, const struct lease_record *);
-
 #endif

@@ -360,6 +360,7 @@ what_the_new_table_refuses_is_dropped_for_good(void **state)
 	assert_null(lease_at(UDP, 5000));
 	assert_non_null(lease_at(UDP, 5001));
 	assert_int_equal(counted()->kernel_refusals, 1);
+	assert_int_equal(engine_table_changes(bed.engine), 3); /* readers see that it went */
 	assert_int_equal(ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)))->result, MAP_OK);
 	check_agreement();
 }

@@ -139,11 +139,19 @@ any_port_and_deletion(void **state)
 	assert_true(address_equal(&r.internal.address, &r.client));
 	assert_int_equal(r.may_delete, ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP));
 	assert_int_equal(r.may_replace, 0);
+	call = call_of(IGD_DeletePortMappingRange, 2);
+	call.ports = (struct port_range){7, 9};
+	assert_true(igd_to_request(&call, &client, &r));
+	assert_int_equal(r.kind, REQUEST_DELETE_RANGE);
+	assert_int_equal(r.ports.first, 7);
+	assert_int_equal(r.ports.last, 9);
+	assert_true(address_equal(&r.internal.address, &client));
+	assert_int_equal(r.may_delete, ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP));
 	for (int a = 0; a < IGD_ACTIONS; a++) {
 		call = call_of((enum igd_action)a, 2);
 		assert_int_equal(igd_to_request(&call, &client, &r),
 				 a == IGD_AddPortMapping || a == IGD_AddAnyPortMapping ||
-				     a == IGD_DeletePortMapping);
+				     a == IGD_DeletePortMapping || a == IGD_DeletePortMappingRange);
 	}
 }
 
@@ -193,6 +201,8 @@ results_become_errors(void **state)
 		assert_int_equal(error_of(IGD_AddAnyPortMapping, 2, result), results[i].any);
 		assert_int_equal(error_of(IGD_DeletePortMapping, 1, result), results[i].delete);
 		assert_int_equal(error_of(IGD_DeletePortMapping, 2, result), results[i].delete);
+		assert_int_equal(error_of(IGD_DeletePortMappingRange, 2, result),
+				 result == MAP_NOT_FOUND ? 730 : results[i].delete);
 	}
 }
 

@@ -229,6 +229,54 @@ changes_of_the_table_are_counted(void **state)
 	assert_int_equal(engine_table_changes(bed.engine), changes + 3);
 }
 
+/* However many leases it is about, and however many of them share a transaction. */
+static void
+each_operation_is_one_change(void **state)
+{
+	struct map_request edit = add(wish(2, UDP, 5001, 4000, 600), NULL);
+	uint64_t changes = engine_table_changes(bed.engine);
+
+	(void)state;
+	ask(add(wish(2, UDP, 5000, 4000, 600), NULL));
+	assert_int_equal(engine_table_changes(bed.engine), changes + 1);
+	/* One ends, another comes in its place. */
+	ask(add(wish(2, UDP, 5001, 4000, 600), NULL));
+	assert_int_equal(counted()->deleted, 1);
+	assert_int_equal(engine_table_changes(bed.engine), changes + 2);
+	/* Two that edit the same one, one that adds, one that prolongs, one that is refused. */
+	snprintf(edit.description, sizeof(edit.description), "game");
+	submit(edit);
+	snprintf(edit.description, sizeof(edit.description), "another");
+	submit(edit);
+	submit(add(wish(2, UDP, 6000, 6000, 600), NULL));
+	submit(edit);
+	submit(add(wish(3, UDP, 6000, 6000, 600), NULL));
+	flush();
+	assert_int_equal(engine_table_changes(bed.engine), changes + 5);
+	/* What came and went within a batch nobody saw. */
+	submit(add(wish(2, UDP, 7000, 7000, 600), NULL));
+	submit(del(7000, NULL));
+	flush();
+	assert_int_equal(engine_table_changes(bed.engine), changes + 5);
+	/* Nor what the kernel would not have. */
+	fake_firewall_fail_commits(bed.firewall, 1, ENOBUFS);
+	ask(del(4000, NULL));
+	assert_int_equal(engine_table_changes(bed.engine), changes + 5);
+	ask(natpmp_delete_all(2, UDP));
+	assert_int_equal(engine_table_changes(bed.engine), changes + 5);
+	ask(natpmp_map(wish(3, UDP, 5000, 5000, 600)));
+	ask(natpmp_map(wish(3, UDP, 5001, 5001, 600)));
+	ask(natpmp_map(wish(3, TCP, 5001, 5001, 600)));
+	assert_int_equal(engine_table_changes(bed.engine), changes + 8);
+	ask(natpmp_delete_all(3, UDP));
+	assert_int_equal(engine_table_changes(bed.engine), changes + 9);
+	assert_int_equal(lease_table_count(engine_leases(bed.engine)), 3);
+	/* Each end is one of its own. */
+	pass(601);
+	assert_int_equal(lease_table_count(engine_leases(bed.engine)), 0);
+	assert_int_equal(engine_table_changes(bed.engine), changes + 12);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_set_up, bed_tear_down)
 
 int
@@ -247,6 +295,7 @@ main(void)
 	    TEST(a_lost_table_comes_back_with_them),
 	    TEST(what_the_kernel_refuses_is_as_before),
 	    TEST(changes_of_the_table_are_counted),
+	    TEST(each_operation_is_one_change),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

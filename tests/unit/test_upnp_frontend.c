@@ -731,6 +731,7 @@ a_range_is_deleted(void **state)
 {
 	struct link_call c = call(IGD_DeletePortMappingRange, 2);
 	unsigned commits;
+	uint64_t changes;
 
 	(void)state;
 	fill(200);
@@ -740,9 +741,14 @@ a_range_is_deleted(void **state)
 	c.call.ports = (struct port_range){10010, 10502};
 	c.call.manage = true;
 	commits = fake_firewall_commits(bed.firewall);
+	changes = engine_table_changes(bed.engine);
 	assert_int_equal(error_of(c), IGD_OK);
-	/* 90 of his first 100 and the NAT-PMP one: in one transaction. */
+	/* 90 of his first 100 and the NAT-PMP one: in one transaction, and one operation. */
 	assert_int_equal(fake_firewall_commits(bed.firewall), commits + 1);
+	assert_int_equal(engine_table_changes(bed.engine), changes + 1);
+	assert_int_equal(counted()->deleted, 91);
+	assert_int_equal(counted()->removed, 0);
+	assert_non_null(strstr(bed.log, "lease: deleted"));
 	assert_int_equal(lease_table_count(engine_leases(bed.engine)), 203 - 91);
 	assert_non_null(kernel_at(UDP, 10009));
 	assert_null(kernel_at(UDP, 10010));
@@ -765,10 +771,11 @@ a_range_ends_as_a_whole_or_not_at_all(void **state)
 	/* In the same batch, and of a later id: not what the range was about. */
 	say(call_about(IGD_AddPortMapping, 2, 20000));
 	loop();
-	assert_int_equal(expect(0, LINK_ANSWER)->answer.error, IGD_NO_PORT_MAPS);
 	assert_int_equal(expect(0, LINK_ANSWER)->answer.error, IGD_ACTION_FAILED);
 	assert_int_equal(up.heard.answer.ticket, c.ticket);
+	assert_int_equal(expect(0, LINK_ANSWER)->answer.error, IGD_NO_PORT_MAPS);
 	assert_int_equal(fake_firewall_count(bed.firewall), 100);
+	assert_int_equal(engine_table_changes(bed.engine), 100);
 	say(c);
 	say(call_about(IGD_AddPortMapping, 2, 20000));
 	loop();
