@@ -49,6 +49,10 @@ const struct network_interface *network_interface(const struct network *, size_t
 /* Does the kernel know where on that link the host is?  What is sent to one it does not know waits
  * until it is found. */
 bool network_knows_neighbour(struct network *, unsigned index, const struct address *);
+/* Are both, of whichever family, addresses of one host: does the kernel know both on that link, and
+ * at one link-layer address?  Does not wait for one that it does not know. */
+bool network_same_neighbour(struct network *, unsigned index, const struct address *,
+			    const struct address *);
 
 /* Of an interface since it exists, from the kernel at this moment.  0 or -errno; -ENODEV: there is
  * none. */

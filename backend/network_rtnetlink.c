@@ -31,6 +31,7 @@ struct watched {
 struct network {
 	struct mnl_socket *events;
 	struct mnl_socket *neighbours; /* asked often: kept open */
+	uint32_t questions;	       /* asked there */
 	bool changed;		       /* not yet reported */
 	size_t count;
 	uint8_t buffer[BUFFER_SIZE];
@@ -443,37 +444,91 @@ found_counters(const struct nlmsghdr *message, void *arg)
 	return MNL_CB_OK;
 }
 
+struct neighbour {
+	bool known;
+	size_t size; /* 0: its link has no such addresses, or none was resolved */
+	uint8_t link_layer[32];
+};
+
+static int
+neighbour_attribute(const struct nlattr *attribute, void *arg)
+{
+	struct neighbour *out = arg;
+	size_t size = mnl_attr_get_payload_len(attribute);
+
+	if (mnl_attr_get_type(attribute) == NDA_LLADDR && size <= sizeof(out->link_layer)) {
+		memcpy(out->link_layer, mnl_attr_get_payload(attribute), size);
+		out->size = size;
+	}
+	return MNL_CB_OK;
+}
+
 static int
 found_neighbour(const struct nlmsghdr *message, void *arg)
 {
-	const struct ndmsg *neighbour = mnl_nlmsg_get_payload(message);
+	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
+	struct neighbour *out = arg;
 
-	*(bool *)arg = neighbour->ndm_state & ~(NUD_INCOMPLETE | NUD_FAILED);
+	out->known = header->ndm_state & ~(NUD_INCOMPLETE | NUD_FAILED);
+	if (out->known && !(header->ndm_state & NUD_NOARP))
+		mnl_attr_parse(message, sizeof(*header), neighbour_attribute, out);
 	return MNL_CB_OK;
+}
+
+static void
+put_neighbour_question(struct nlmsghdr *question, unsigned index, const struct address *address)
+{
+	bool is_ipv4 = address_is_ipv4(address);
+	struct ndmsg *about = mnl_nlmsg_put_extra_header(question, sizeof(*about));
+
+	about->ndm_family = is_ipv4 ? AF_INET : AF_INET6;
+	about->ndm_ifindex = (int)index;
+	if (is_ipv4)
+		mnl_attr_put_u32(question, NDA_DST, address_to_ipv4(address));
+	else
+		mnl_attr_put(question, NDA_DST, sizeof(address->bytes), address->bytes);
+}
+
+static struct neighbour
+ask_neighbour(struct network *n, unsigned index, const struct address *address)
+{
+	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
+	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
+	struct neighbour found = {.known = false};
+	ssize_t size;
+	int result = -1;
+
+	question->nlmsg_type = RTM_GETNEIGH;
+	question->nlmsg_flags = NLM_F_REQUEST;
+	question->nlmsg_seq = ++n->questions;
+	put_neighbour_question(question, index, address);
+	if (mnl_socket_sendto(n->neighbours, question, question->nlmsg_len) < 0)
+		return found;
+	/* One message answers, and is there when sendto() returns; what is of another question was
+	 * left over. */
+	do {
+		size = mnl_socket_recvfrom(n->neighbours, n->buffer, sizeof(n->buffer));
+		if (size > 0)
+			result = mnl_cb_run(n->buffer, (size_t)size, question->nlmsg_seq, 0,
+					    found_neighbour, &found);
+	} while (size > 0 && result < 0 && errno == EPROTO);
+	return found;
 }
 
 bool
 network_knows_neighbour(struct network *n, unsigned index, const struct address *address)
 {
-	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
-	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
-	struct ndmsg *about;
-	bool known = false;
-	ssize_t size;
+	return ask_neighbour(n, index, address).known;
+}
 
-	question->nlmsg_type = RTM_GETNEIGH;
-	question->nlmsg_flags = NLM_F_REQUEST;
-	about = mnl_nlmsg_put_extra_header(question, sizeof(*about));
-	about->ndm_family = AF_INET;
-	about->ndm_ifindex = (int)index;
-	mnl_attr_put_u32(question, NDA_DST, address_to_ipv4(address));
-	/* One message answers, and is there when sendto() returns. */
-	if (mnl_socket_sendto(n->neighbours, question, question->nlmsg_len) < 0)
-		return false;
-	size = mnl_socket_recvfrom(n->neighbours, n->buffer, sizeof(n->buffer));
-	if (size > 0)
-		mnl_cb_run(n->buffer, (size_t)size, 0, 0, found_neighbour, &known);
-	return known;
+bool
+network_same_neighbour(struct network *n, unsigned index, const struct address *one,
+		       const struct address *other)
+{
+	const struct neighbour a = ask_neighbour(n, index, one);
+	const struct neighbour b = a.size ? ask_neighbour(n, index, other) : a;
+
+	return a.size > 0 && a.size == b.size && memcmp(a.link_layer, b.link_layer, a.size) == 0;
 }
 
 int

@@ -237,6 +237,14 @@ wan_counters(void *arg, struct network_counters *out)
 	return network_counters(d->network, TOPOLOGY_WAN, out, &fault) == 0;
 }
 
+static bool
+same_host(void *arg, unsigned index, const struct address *one, const struct address *other)
+{
+	const struct daemon *d = arg;
+
+	return network_same_neighbour(d->network, index, one, other);
+}
+
 /* What it is told comes with the gateway. */
 static void
 open_upnp(struct daemon *d)
@@ -257,6 +265,7 @@ open_upnp(struct daemon *d)
 	    .spawn = spawn,
 	    .next_boot_id = next_boot_id,
 	    .counters = wan_counters,
+	    .same_host = same_host,
 	    .changed = on_batch,
 	    .arg = d,
 	};

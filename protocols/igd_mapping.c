@@ -34,6 +34,7 @@ igd_to_request(const struct igd_call *call, const struct address *client,
 	case IGD_DeletePortMappingRange:
 		request->kind =
 		    call->action == IGD_DeletePortMapping ? REQUEST_DELETE : REQUEST_DELETE_RANGE;
+		request->internal = (struct endpoint){.address = *client};
 		request->ports = call->ports;
 		/* Others' mappings it may not, whatever NewManage says (2.5.19). */
 		request->may_delete = ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP);

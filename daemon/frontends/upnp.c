@@ -23,6 +23,7 @@ enum {
 	PATIENCE = 5000,
 	QUEUE_SIZE = 128 * 1024,
 	QUEUE_MESSAGES = UPNP_BATCH + 8,
+	CALLERS = 64,
 	MESSAGE_ROOM = 1024, /* more than any message of a worker */
 	TURN_WORK = 4096,    /* leases looked at before the other sockets have their turn */
 };
@@ -42,6 +43,12 @@ struct call {
 	bool answered;
 };
 
+/* One that spoke over IPv6, and whose IPv4 address was found to be its own: what it means where it
+ * names none, after another look. */
+struct caller {
+	struct address ipv6, ipv4;
+};
+
 struct worker {
 	struct upnp *upnp;
 	size_t number; /* of its LAN */
@@ -53,6 +60,7 @@ struct worker {
 	uint32_t boot_id;
 	unsigned owed;
 	struct queue queue;
+	struct caller caller[CALLERS]; /* by hash */
 	struct call call[UPNP_BATCH];
 	unsigned calls, next; /* those before next are done with */
 	bool in_turn;	      /* which will send what is owed */
@@ -332,30 +340,99 @@ on_answer(void *who, uint32_t slot, const struct map_request *request,
 	call->answered = true;
 }
 
+/* --- who calls --- */
+
+static struct caller *
+place_of(struct worker *w, const struct address *ipv6)
+{
+	unsigned hash = 0;
+
+	for (size_t i = 0; i < sizeof(ipv6->bytes); i++)
+		hash = hash * 31 + ipv6->bytes[i];
+	return &w->caller[hash % CALLERS];
+}
+
+/* The address that the call is about as its caller's own; NULL: none, or it does not matter. */
+static const struct address *
+own_address(struct worker *w, const struct link_call *call)
+{
+	const struct lease_table *table = engine_leases(w->upnp->options.engine);
+	const struct igd_entry *entry = &call->call.entry;
+	const struct caller *caller = place_of(w, &call->client);
+	const struct lease *lease = NULL;
+
+	switch (call->call.action) {
+	case IGD_AddPortMapping:
+	case IGD_AddAnyPortMapping:
+		if (!address_is_unspecified(&entry->internal.address))
+			return &entry->internal.address;
+		break;
+	case IGD_DeletePortMappingRange:
+	case IGD_GetListOfPortMappings:
+		break;
+	case IGD_DeletePortMapping:
+	case IGD_GetSpecificPortMappingEntry:
+		lease = lease_table_by_remote(table, entry->transport, entry->external_port,
+					      &entry->remote);
+		return lease ? &lease->record.internal.address : NULL;
+	case IGD_GetGenericPortMappingEntry:
+		lease = lease_table_at(table, call->call.index);
+		return lease ? &lease->record.internal.address : NULL;
+	default:
+		return NULL;
+	}
+	return address_equal(&caller->ipv6, &call->client) ? &caller->ipv4 : NULL;
+}
+
+/*
+ * Hosts are known by their IPv4 addresses.  One that speaks over IPv6 is the one whose address it
+ * names if the kernel has both as neighbours at one link-layer address.
+ */
+static void
+recognize(struct worker *w, struct link_call *call)
+{
+	const struct upnp_options *o = &w->upnp->options;
+	struct caller is = {.ipv6 = call->client};
+	const struct address *own;
+
+	if (address_is_ipv4(&call->client))
+		return;
+	own = own_address(w, call);
+	if (!own || !address_is_ipv4(own) || !interface_has_host(&w->interface, own) ||
+	    !o->same_host(o->arg, w->interface.index, &call->client, own))
+		return;
+	is.ipv4 = *own;
+	*place_of(w, &call->client) = is;
+	call->client = is.ipv4;
+}
+
+/* Calls are for hosts of this LAN.  One that was not recognized has no mappings, and gets none. */
+static bool
+is_authorized(const struct worker *w, const struct link_call *call)
+{
+	if (address_is_ipv4(&call->client))
+		return interface_has_host(&w->interface, &call->client);
+	return call->call.action != IGD_AddPortMapping &&
+	       call->call.action != IGD_AddAnyPortMapping;
+}
+
 /* IGD_OK: the engine has it, and answers when it is flushed. */
 static enum igd_error
 submit(struct worker *w, unsigned slot, monotime now)
 {
-	struct call *call = &w->call[slot];
+	struct link_call *call = &w->call[slot].said;
 	struct map_request request;
 
-	igd_to_request(&call->said.call, &call->said.client, &request);
-	memcpy(request.user_agent, call->said.user_agent, sizeof(request.user_agent));
+	recognize(w, call);
+	igd_to_request(&call->call, &call->client, &request);
+	memcpy(request.user_agent, call->user_agent, sizeof(request.user_agent));
 	request.asker = (struct asker){.answer = on_answer, .who = w, .slot = slot};
+	if (!is_authorized(w, call)) {
+		engine_refuse(w->upnp->options.engine, &request, MAP_NOT_AUTHORIZED, now);
+		return igd_from_result(&call->call, MAP_NOT_AUTHORIZED);
+	}
 	engine_submit(w->upnp->options.engine, &request, now);
 	return IGD_OK;
-}
-
-/*
- * Changes are for hosts of this LAN.  One that speaks over IPv6 could be known by its IPv4 address
- * only from the neighbour table; until that is asked, it may do no more than look.
- */
-static bool
-is_authorized(const struct worker *w, const struct link_call *call)
-{
-	if (!address_is_ipv4(&call->client))
-		return upnp_reads(call->call.action);
-	return interface_has_host(&w->interface, &call->client);
 }
 
 static enum igd_error
@@ -365,8 +442,6 @@ judge(struct worker *w, unsigned slot, monotime now)
 
 	if (upnp_reads(call->call.action))
 		return is_authorized(w, call) ? IGD_OK : IGD_NOT_AUTHORIZED;
-	if (!is_authorized(w, call))
-		return igd_from_result(&call->call, MAP_NOT_AUTHORIZED);
 	return submit(w, slot, now);
 }
 
@@ -405,7 +480,7 @@ answer_readers(struct worker *w, monotime now)
 	struct link_message message;
 
 	for (reader->work = 0; w->next < w->calls; w->next++) {
-		const struct call *call = &w->call[w->next];
+		struct call *call = &w->call[w->next];
 		const struct upnp_question question = {&call->said, w->udn[IGD_WAN_CONNECTION],
 						       now};
 
@@ -413,6 +488,8 @@ answer_readers(struct worker *w, monotime now)
 			continue;
 		if (reader->work >= TURN_WORK || !has_room(&w->queue))
 			return;
+		if (!reader->others || call->said.call.action == IGD_GetListOfPortMappings)
+			recognize(w, &call->said);
 		upnp_read(reader, &question, &message);
 		put(w, &message);
 	}

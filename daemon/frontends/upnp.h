@@ -30,6 +30,9 @@ struct upnp_options {
 	uint32_t (*next_boot_id)(void *arg);
 	/* The WAN's; false: not to be had. */
 	bool (*counters)(void *arg, struct network_counters *);
+	/* Does the kernel know both, on the link of that index, as addresses of one host? */
+	bool (*same_host)(void *arg, unsigned index, const struct address *,
+			  const struct address *);
 	/* A batch went through the engine: look at its timer again, then call upnp_changed(). */
 	void (*changed)(void *arg);
 	void *arg;

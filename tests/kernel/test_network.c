@@ -321,6 +321,41 @@ knows_the_neighbours_that_were_found(void **state)
 	ip("neighbour flush dev wan0");
 }
 
+/* One host at .77 and ::77, another at .78 and ::78. */
+static void
+knows_which_addresses_are_of_one_neighbour(void **state)
+{
+	unsigned index = network_interface(network, 0)->index;
+	struct address a4, b4, a6, b6;
+
+	(void)state;
+	assert_true(address_parse("203.0.113.77", &a4) && address_parse("203.0.113.78", &b4) &&
+		    address_parse("fe80::77", &a6) && address_parse("fe80::78", &b6));
+	write_setting("conf/wan0/disable_ipv6", "0");
+	assert_false(network_same_neighbour(network, index, &a6, &a4));
+	ip("neighbour add 203.0.113.77 lladdr 02:00:00:00:00:01 nud stale dev wan0");
+	assert_false(network_same_neighbour(network, index, &a6, &a4));
+	ip("neighbour add fe80::77 lladdr 02:00:00:00:00:01 nud reachable dev wan0");
+	ip("neighbour add 203.0.113.78 lladdr 02:00:00:00:00:02 nud stale dev wan0");
+	ip("neighbour add fe80::78 lladdr 02:00:00:00:00:02 nud permanent dev wan0");
+	assert_true(network_same_neighbour(network, index, &a6, &a4));
+	assert_true(network_same_neighbour(network, index, &b6, &b4));
+	assert_false(network_same_neighbour(network, index, &a6, &b4));
+	assert_false(network_same_neighbour(network, index, &b6, &a4));
+	assert_false(network_same_neighbour(network, index + 1000, &a6, &a4));
+	ip("neighbour change 203.0.113.77 nud failed dev wan0");
+	assert_false(network_same_neighbour(network, index, &a6, &a4));
+	ip("neighbour change 203.0.113.77 lladdr 02:00:00:00:00:01 nud stale dev wan0");
+	assert_true(network_same_neighbour(network, index, &a6, &a4));
+	ip("neighbour change fe80::77 nud failed dev wan0");
+	assert_false(network_same_neighbour(network, index, &a6, &a4));
+	ip("neighbour change fe80::77 lladdr 02:00:00:00:00:01 nud noarp dev wan0");
+	assert_false(network_same_neighbour(network, index, &a6, &a4));
+	ip("neighbour change fe80::78 lladdr 02:00:00:00:00:01 nud stale dev wan0");
+	assert_false(network_same_neighbour(network, index, &b6, &b4));
+	ip("neighbour flush dev wan0 nud all");
+}
+
 int
 main(void)
 {
@@ -338,6 +373,8 @@ main(void)
 					    teardown),
 	    cmocka_unit_test_setup_teardown(counts_what_goes_through, setup, teardown),
 	    cmocka_unit_test_setup_teardown(knows_the_neighbours_that_were_found, setup, teardown),
+	    cmocka_unit_test_setup_teardown(knows_which_addresses_are_of_one_neighbour, setup,
+					    teardown),
 	    cmocka_unit_test_setup_teardown(reads_everything_again_after_an_overrun, setup,
 					    teardown),
 	};

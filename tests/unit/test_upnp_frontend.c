@@ -10,6 +10,7 @@
 
 #include "../../daemon/base/clock.h"
 #include "../../daemon/frontends/upnp.h"
+#include "../../daemon/frontends/upnp_read.h"
 
 enum { LANS = 2 };
 
@@ -26,6 +27,8 @@ static struct {
 	unsigned patience; /* 0: as in the daemon */
 	unsigned batches;  /* that went through the engine */
 	bool no_counters;
+	struct address neighbour, neighbour_is; /* IPv6 and IPv4 of one host */
+	unsigned asked;				/* for such */
 	uint32_t ticket;
 	struct link_message heard;
 } up;
@@ -77,6 +80,15 @@ counters(void *arg, struct network_counters *out)
 	(void)arg;
 	*out = (struct network_counters){1, 2, 3, 4};
 	return !up.no_counters;
+}
+
+static bool
+same_host(void *arg, unsigned index, const struct address *one, const struct address *other)
+{
+	assert_ptr_equal(arg, &up);
+	assert_int_equal(index, up.lan[0].index);
+	up.asked++;
+	return address_equal(one, &up.neighbour) && address_equal(other, &up.neighbour_is);
 }
 
 /* As gateway_changed() does. */
@@ -275,6 +287,7 @@ start(void)
 	    .spawn = spawn,
 	    .next_boot_id = next_boot_id,
 	    .counters = counters,
+	    .same_host = same_host,
 	    .changed = changed,
 	    .arg = &up,
 	    .patience = up.patience,
@@ -943,25 +956,136 @@ only_hosts_of_that_lan_are_served(void **state)
 	assert_int_equal(fake_firewall_count(bed.firewall), 1);
 }
 
+/* From now on this is host(n)'s, too. */
 static void
-who_speaks_over_ipv6_may_look(void **state)
+hold_neighbour(const char *ipv6, unsigned n)
 {
+	up.neighbour = address(ipv6);
+	up.neighbour_is = host(n);
+}
+
+static struct link_call
+over_ipv6(struct link_call c, const char *ipv6)
+{
+	c.client = address(ipv6);
+	return c;
+}
+
+static void
+who_speaks_over_ipv6_and_is_not_known_may_look(void **state)
+{
+	static const struct {
+		enum igd_action action;
+		enum igd_error error;
+	} changes[] = {{IGD_AddPortMapping, IGD_NOT_AUTHORIZED},
+		       {IGD_AddAnyPortMapping, IGD_NOT_AUTHORIZED},
+		       {IGD_DeletePortMapping, IGD_NOT_AUTHORIZED},
+		       {IGD_DeletePortMappingRange, IGD_MAPPING_NOT_FOUND}};
 	struct link_call c;
 
 	(void)state;
 	assert_int_equal(error_of(call(IGD_AddPortMapping, 2)), IGD_OK);
-	for (int action = 0; action < IGD_ACTIONS; action++) {
-		bool changes = action >= IGD_AddPortMapping && action <= IGD_DeletePortMappingRange;
-
-		c = call((enum igd_action)action, 2);
-		c.client = address("fe80::2");
-		if (!link_is_for_core((enum igd_action)action) ||
-		    action == IGD_GetListOfPortMappings || action == IGD_RequestTermination ||
-		    action == IGD_ForceTermination)
-			continue;
-		assert_int_equal(error_of(c) == IGD_NOT_AUTHORIZED, changes);
+	for (size_t i = 0; i < COUNT(changes); i++) {
+		c = over_ipv6(call(changes[i].action, 2), "fe80::2");
+		assert_int_equal(error_of(c), changes[i].error);
+		if (changes[i].error == IGD_NOT_AUTHORIZED)
+			assert_non_null(strstr(bed.log, "request: refused client=fe80::2"));
 	}
+	c = over_ipv6(call(IGD_AddPortMapping, 2), "fe80::2");
+	in_version_1(&c);
+	assert_int_equal(error_of(c), IGD_CONFLICT);
+	c = over_ipv6(call_about(IGD_DeletePortMapping, 2, 5000), "fe80::2");
+	assert_int_equal(error_of(c), IGD_NO_SUCH_ENTRY);
 	assert_int_equal(fake_firewall_count(bed.firewall), 1);
+	/* A neighbour that it is does not help with another's address. */
+	hold_neighbour("fe80::2", 3);
+	for (size_t i = 0; i < COUNT(changes); i++)
+		assert_int_equal(error_of(over_ipv6(call(changes[i].action, 2), "fe80::2")),
+				 changes[i].error);
+	assert_int_equal(fake_firewall_count(bed.firewall), 1);
+	up.asked = 0;
+	for (int action = 0; action < IGD_ACTIONS; action++) {
+		c = over_ipv6(call((enum igd_action)action, 2), "fe80::2");
+		if (!upnp_reads((enum igd_action)action) || action == IGD_GetListOfPortMappings ||
+		    action == IGD_RequestTermination || action == IGD_ForceTermination)
+			continue;
+		assert_int_not_equal(error_of(c), IGD_NOT_AUTHORIZED);
+	}
+	assert_int_equal(up.asked, 0);
+}
+
+static void
+who_speaks_over_ipv6_is_known_by_its_neighbour(void **state)
+{
+	struct link_call c = over_ipv6(call(IGD_AddPortMapping, 2), "fe80::2");
+
+	(void)state;
+	hold_neighbour("fe80::2", 2);
+	assert_int_equal(error_of(c), IGD_OK);
+	assert_int_equal(up.asked, 1);
+	assert_non_null(kernel_at(UDP, 4000));
+	/* It is the same client by either family. */
+	c = over_ipv6(call_about(IGD_AddPortMapping, 2, 4000), "fe80::2");
+	c.call.entry.internal.port = 4444;
+	assert_int_equal(error_of(c), IGD_OK);
+	assert_int_equal(kernel_at(UDP, 4000)->internal.port, 4444);
+	c = over_ipv6(call_about(IGD_AddAnyPortMapping, 2, 4001), "fe80::2");
+	assert_int_equal(ask_worker(c)->entry.external_port, 4001);
+	assert_int_equal(error_of(over_ipv6(call(IGD_DeletePortMapping, 2), "fe80::2")), IGD_OK);
+	assert_null(kernel_at(UDP, 4000));
+	/* One that names nothing is who it was found to be, if it still is. */
+	c = over_ipv6(call_about(IGD_AddPortMapping, 2, 4002), "fe80::2");
+	c.call.entry.internal.address = (struct address){0};
+	assert_int_equal(error_of(c), IGD_OK);
+	say(over_ipv6(call(IGD_GetListOfPortMappings, 2), "fe80::2"));
+	loop();
+	hear_all(0);
+	assert_int_equal(up.heard.type, LINK_ENTRIES);
+	assert_int_equal(up.heard.entries.count, 2);
+	c = over_ipv6(call(IGD_DeletePortMappingRange, 2), "fe80::2");
+	up.neighbour_is = host(3);
+	assert_int_equal(error_of(c), IGD_MAPPING_NOT_FOUND);
+	up.neighbour_is = host(2);
+	assert_int_equal(error_of(over_ipv6(c, "fe80::3")), IGD_MAPPING_NOT_FOUND);
+	assert_int_equal(error_of(c), IGD_OK);
+	assert_int_equal(fake_firewall_count(bed.firewall), 0);
+}
+
+/* It must be a host of that LAN, whatever neighbours there are. */
+static void
+no_other_lans_address_is_anybodys_own(void **state)
+{
+	struct link_call c = over_ipv6(call(IGD_AddPortMapping, 2), "fe80::2");
+
+	(void)state;
+	up.neighbour = c.client;
+	for (int i = 0; i < 3; i++) {
+		c.call.entry.internal.address = up.neighbour_is =
+		    i == 0 ? address("192.168.2.2") : host(i == 1 ? 1 : 255);
+		assert_int_equal(error_of(c), IGD_NOT_AUTHORIZED);
+	}
+	assert_int_equal(up.asked, 0);
+	c.call.entry.internal.address = up.neighbour_is = host(2);
+	assert_int_equal(error_of(c), IGD_OK);
+}
+
+static void
+own_entries_are_read_over_ipv6_where_others_are_closed(void **state)
+{
+	static const enum igd_action readers[] = {IGD_GetSpecificPortMappingEntry,
+						  IGD_GetGenericPortMappingEntry};
+
+	(void)state;
+	up.config.upnp.read_others_mappings = false;
+	start();
+	assert_int_equal(error_of(call(IGD_AddPortMapping, 2)), IGD_OK);
+	for (size_t i = 0; i < COUNT(readers); i++) {
+		hold_neighbour("fe80::2", 3);
+		assert_int_equal(error_of(over_ipv6(call(readers[i], 2), "fe80::2")),
+				 IGD_NOT_AUTHORIZED);
+		hold_neighbour("fe80::2", 2);
+		assert_int_equal(error_of(over_ipv6(call(readers[i], 2), "fe80::2")), IGD_OK);
+	}
 }
 
 /* --- batches --- */
@@ -1292,7 +1416,10 @@ main(void)
 	    TEST(any_cursor_is_answered),
 	    TEST(a_walk_sees_every_entry_once),
 	    TEST(only_hosts_of_that_lan_are_served),
-	    TEST(who_speaks_over_ipv6_may_look),
+	    TEST(who_speaks_over_ipv6_and_is_not_known_may_look),
+	    TEST(who_speaks_over_ipv6_is_known_by_its_neighbour),
+	    TEST(no_other_lans_address_is_anybodys_own),
+	    BARE(own_entries_are_read_over_ipv6_where_others_are_closed),
 	    TEST(what_comes_together_shares_a_transaction),
 	    TEST(readers_of_a_batch_see_what_it_changed),
 	    TEST(long_searches_take_turns),
