@@ -324,6 +324,43 @@ def test_a_control_point_of_another_make(lab, daemon, version):
     control_point.told("unsubscribed")
 
 
+@VERSIONS
+def test_who_speaks_over_ipv6_and_names_its_own_ipv4_address(lab, daemon, version):
+    """The gateway knows who it is by its neighbours; nobody gets or deletes what is another's."""
+    lab.gw.ip("address add fd00:1::1/64 dev br-lan nodad")
+    lab.lan1.ip("address add fd00:1::11/64 dev eth0 nodad")
+    lab.lan2.ip("address add fd00:1::12/64 dev eth0 nodad")
+    link = address_of_link(lab)
+    for host in (lab.lan1, lab.lan2):
+        address_of_link(lab, host)
+        call(host, IP, version, "GetExternalIPAddress")  # over IPv4: both are neighbours
+    wait_for(lambda: search(lab.lan1, IP + "1", to="ff02::c"))
+    lab.server(lab.lan1, "tcp", 8000)
+    refusal = {1: 718, 2: 606}[version]
+    for external, address in ((4000, link), (4001, "fd00:1::1")):
+        via = {"address": address}
+        wait_for(lambda: search(lab.lan1, IP + "1", to=address))
+        assert error_of(lab.lan2, IP, version, "AddPortMapping", mapping(external, 8000, LAN1), **via) == refusal
+        assert lab.wan.refused("tcp", WAN, external)
+        call(lab.lan1, IP, version, "AddPortMapping", mapping(external, 8000, LAN1), **via)
+        assert lab.wan.tcp(WAN, external).startswith("lan1 saw")
+        # Another's it may read.
+        assert call(lab.lan2, IP, version, "GetSpecificPortMappingEntry", name_of(external), **via)["NewInternalClient"] == LAN1
+        assert error_of(lab.lan2, IP, version, "DeletePortMapping", name_of(external), **via) == 606
+        assert error_of(lab.lan2, IP, version, "AddPortMapping", mapping(external, 8000, LAN2), **via) == 718
+    assert [lease["internal_address"] for lease in daemon.leases()] == [LAN1, LAN1]
+    call(lab.lan1, IP, version, "DeletePortMapping", name_of(4000), address=link)
+    assert lab.wan.refused("tcp", WAN, 4000)
+    if version == 2:
+        assert error_of(lab.lan2, IP, 2, "DeletePortMappingRange", port_range(1, 65535), address=link) == 730
+        call(lab.lan1, IP, 2, "DeletePortMappingRange", port_range(1, 65535), address=link)
+        assert lab.wan.refused("tcp", WAN, 4001)
+    # The gateway has forgotten it.
+    lab.gw.ip("neighbour flush dev br-lan")
+    lab.gw.ip(f"neighbour replace {LAN1} dev br-lan nud failed")
+    assert error_of(lab.lan1, IP, version, "AddPortMapping", mapping(5000, 8000, LAN1), address=link) == refusal
+
+
 def test_libtorrent_maps_by_upnp(lab, daemon):
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "upnp_torrent.py")
     client = lab.lan1.start(sys.executable, script, LAN1, "6881", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
