@@ -104,7 +104,7 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(call libs,frontends c
 $(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(call libs,worker base protocols)
 	$(call link,$(LIBS_WORKER) -lcmocka)
 $(BUILD)/tests/scenario/run_%: $(BUILD)/tests/scenario/run_%.o $(call libs,frontends core base fakes protocols)
-	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka)
+	$(call link,$(filter-out -lmnl -lnftnl,$(LIBS_DAEMON)) -lcmocka -lixml)
 $(BUILD)/tests/kernel/test_%: $(BUILD)/tests/kernel/test_%.o $(call libs,frontends core base backend protocols)
 	$(call link,$(LIBS_DAEMON) -lcmocka)
 $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(call libs,base)

@@ -28,7 +28,7 @@ LAYERS = {
     "daemon": (["daemon/base/", "daemon/core/", "daemon/frontends/", "daemon/parent/", "backend/", "protocols/"], ["event2/"]),
     "tests/fakes": (NOUNS + ["backend/", "daemon/base/"], ["bsd/"]),
     "tests/unit": (TESTED, ["cmocka.h", "jansson.h", "event2/", "bsd/"]),
-    "tests/scenario": (TESTED, ["cmocka.h"]),
+    "tests/scenario": (TESTED, ["cmocka.h", "event2/"]),
     "tests/kernel": (TESTED, ["cmocka.h", "event2/", "libmnl/", "libnftnl/"]),
     "tests/fuzz": (["protocols/"], []),
     "tests/system": (["daemon/base/"], ["upnp/"]),

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The clients of the stories: they write requests and read answers octet by octet, without the
- * codecs' help.  UPnP, whose codec is not there yet, asks with the request that its actions will
- * become (interworking 2.3 to 2.6, 3).
+ * codecs' help.
  */
 #ifndef PORTLEASE_TESTS_CLIENT_H
 #define PORTLEASE_TESTS_CLIENT_H
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../../protocols/datagram.h"
@@ -32,8 +32,16 @@ struct ask {
 	struct address host;	/* internal, of UPnP */
 	struct address claimed; /* the client's own, in PCP's header */
 	char name[MAPPING_DESCRIPTION_MAX + 1];
-	uint32_t version, opcode; /* octets of the datagram */
+	uint32_t version, opcode; /* octets of the datagram; of UPnP the service's version */
 	uint32_t cut;		  /* how many of them are sent */
+	/* UPnP's alone. */
+	const char *action;
+	struct address remote; /* unspecified = anybody */
+	uint16_t last;	       /* port of a range */
+	uint32_t index, limit;
+	bool off, manage;
+	char spoilt[32], saying[64]; /* an argument, and what it says instead */
+	bool missing;		     /* it is not there at all */
 };
 
 /* What it hears. */
@@ -180,43 +188,130 @@ read_datagram(const struct ask *ask, const uint8_t *sent, const uint8_t *bytes, 
 				       : read_pcp(ask, sent, &in, heard);
 }
 
-enum { UPNP_LIFETIME_MAX = 604800 };
+/* --- SOAP --- */
 
-static inline struct map_request
-upnp_request(const struct ask *ask)
+static const struct soap_action {
+	const char *name;
+	const char *arguments[9];
+} soap_actions[] = {
+#define ENTRY_NAME "NewRemoteHost", "NewExternalPort", "NewProtocol"
+#define ENTRY                                                             \
+	ENTRY_NAME, "NewInternalPort", "NewInternalClient", "NewEnabled", \
+	    "NewPortMappingDescription", "NewLeaseDuration"
+#define RANGE "NewStartPort", "NewEndPort", "NewProtocol", "NewManage"
+    {"AddPortMapping", {ENTRY}},
+    {"AddAnyPortMapping", {ENTRY}},
+    {"DeletePortMapping", {ENTRY_NAME}},
+    {"DeletePortMappingRange", {RANGE}},
+    {"GetSpecificPortMappingEntry", {ENTRY_NAME}},
+    {"GetGenericPortMappingEntry", {"NewPortMappingIndex"}},
+    {"GetListOfPortMappings", {RANGE, "NewNumberOfPorts"}},
+    {"RequestConnection", {NULL}},
+    {"ForceTermination", {NULL}},
+};
+
+#define SOAP_TYPE "urn:schemas-upnp-org:service:WANIPConnection:"
+
+/* Its value, as far as the line of the story told. */
+static inline void
+print_argument(const struct ask *ask, const char *name, char text[MAPPING_DESCRIPTION_MAX + 1])
 {
-	struct map_request request = {
-	    .kind = ask->kind,
-	    .origin = ORIGIN_UPNP,
-	    .transport = ask->transport,
-	    .client = ask->client,
-	    .internal = {ask->host, ask->internal},
-	    .external_port = ask->external,
-	    .lifetime = ask->lifetime ? ask->lifetime : UPNP_LIFETIME_MAX,
-	    .lifetime_max = UPNP_LIFETIME_MAX,
-	    .if_taken = ask->if_taken,
-	    .by_external = true,
-	    .may_replace = ORIGIN_BIT(ORIGIN_UPNP),
-	    .may_delete = ORIGIN_BIT(ORIGIN_UPNP) | ORIGIN_BIT(ORIGIN_NATPMP),
+	const struct {
+		const char *name;
+		uint32_t value;
+	} numbers[] = {
+	    {"NewExternalPort", ask->external},	 {"NewInternalPort", ask->internal},
+	    {"NewEnabled", !ask->off},		 {"NewLeaseDuration", ask->lifetime},
+	    {"NewStartPort", ask->external},	 {"NewEndPort", ask->last},
+	    {"NewManage", ask->manage},		 {"NewNumberOfPorts", ask->limit},
+	    {"NewPortMappingIndex", ask->index},
 	};
 
-	snprintf(request.description, sizeof(request.description), "%s", ask->name);
-	return request;
+	text[0] = '\0';
+	if (strcmp(name, "NewProtocol") == 0)
+		strcpy(text, ask->transport == TRANSPORT_TCP ? "TCP" : "UDP");
+	else if (strcmp(name, "NewPortMappingDescription") == 0)
+		strcpy(text, ask->name);
+	else if (strcmp(name, "NewInternalClient") == 0)
+		address_print(&ask->host, text);
+	else if (strcmp(name, "NewRemoteHost") == 0 && !address_is_unspecified(&ask->remote))
+		address_print(&ask->remote, text);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (strcmp(numbers[i].name, name) == 0)
+			sprintf(text, "%u", numbers[i].value);
 }
 
-/* As WANIPConnection:2 words it. */
-static inline unsigned
-upnp_error(const struct map_request *request, enum map_result result)
+/* "without NAME" and "saying NAME VALUE" spoil one argument. */
+static inline void
+write_argument(const struct ask *ask, const char *name, FILE *out)
 {
-	static const unsigned errors[MAP_RESULTS] = {
-	    [MAP_NOT_AUTHORIZED] = 606, [MAP_PORT_FORBIDDEN] = 606, [MAP_PORT_TAKEN] = 718,
-	    [MAP_NOT_YOURS] = 606,	[MAP_NOT_FOUND] = 714,	    [MAP_NO_ADDRESS] = 501,
-	    [MAP_NO_RESOURCES] = 728,	[MAP_QUOTA] = 728,
-	};
+	char text[MAPPING_DESCRIPTION_MAX + 1];
+	bool spoilt = strcmp(ask->spoilt, name) == 0;
 
-	if (result == MAP_OTHER_MECHANISM || result == MAP_GATEWAY_PORT)
-		return request->kind == REQUEST_MAP ? 729 : 606;
-	return result == MAP_OK || errors[result] ? errors[result] : 501;
+	if (spoilt && ask->missing)
+		return;
+	print_argument(ask, name, text);
+	fprintf(out, "<%s>%s</%s>", name, spoilt ? ask->saying : text, name);
+}
+
+/* The body of an action's request.  Returns its length. */
+static inline size_t
+write_soap(const struct ask *ask, char *body, size_t size)
+{
+	const struct soap_action *action = soap_actions;
+	FILE *out = fmemopen(body, size, "w");
+
+	while (strcmp(action->name, ask->action) != 0)
+		action++;
+	fprintf(out,
+		"<?xml version=\"1.0\"?><s:Envelope "
+		"xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>"
+		"<u:%s xmlns:u=\"" SOAP_TYPE "%u\">",
+		ask->action, ask->version);
+	for (const char *const *name = action->arguments; *name; name++)
+		write_argument(ask, *name, out);
+	fprintf(out, "</u:%s></s:Body></s:Envelope>", ask->action);
+	fclose(out);
+	return strlen(body);
+}
+
+/* A number in the text of an answer; 0 if it is not there. */
+static inline uint32_t
+find_number(const char *text, const char *name)
+{
+	char mark[80];
+	const char *at;
+
+	snprintf(mark, sizeof(mark), "<%s>", name);
+	at = strstr(text, mark);
+	return at ? (uint32_t)strtoul(at + strlen(mark), NULL, 10) : 0;
+}
+
+/* Of a list, port is how many there are. */
+static inline const char *
+read_soap(const struct ask *ask, const char *text, struct heard *heard)
+{
+	static const char mark[] = "<p:PortMappingEntry>";
+	char answer[80];
+
+	*heard = (struct heard){.any = true, .result = find_number(text, "errorCode")};
+	if (heard->result != 0)
+		return strstr(text, "Fault>") ? NULL : "an error and no fault";
+	snprintf(answer, sizeof(answer), "<u:%sResponse xmlns:u=\"" SOAP_TYPE "%u\">", ask->action,
+		 ask->version);
+	if (!strstr(text, answer))
+		return "to another action";
+	if (strcmp(ask->action, "AddPortMapping") == 0)
+		heard->port = ask->external;
+	else if (strcmp(ask->action, "AddAnyPortMapping") == 0)
+		heard->port = (uint16_t)find_number(text, "NewReservedPort");
+	else
+		heard->port = (uint16_t)find_number(text, "NewExternalPort");
+	heard->lifetime = find_number(text, "NewLeaseDuration");
+	if (strcmp(ask->action, "GetListOfPortMappings") == 0)
+		for (heard->port = 0; (text = strstr(text, mark)); text++)
+			heard->port++;
+	return NULL;
 }
 
 #endif

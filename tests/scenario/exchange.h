@@ -6,10 +6,12 @@
 
 #include "client.h"
 #include "story.h"
+#include "../../protocols/igd_action.h"
+#include "../../protocols/igd_answer.h"
 #include "../../protocols/natpmp.h"
 #include "../../protocols/pcp.h"
 
-enum { EXCHANGES_MAX = 300 };
+enum { EXCHANGES_MAX = 300, SAYINGS_MAX = 8, SOAP_SIZE = 8192 };
 
 struct expectation {
 	enum { EXPECT_NOTHING, EXPECT_OK, EXPECT_CODE } what;
@@ -18,6 +20,9 @@ struct expectation {
 	bool has_lifetime, has_address, has_epoch;
 	uint32_t lifetime, epoch;
 	struct address address;
+	/* Arguments of UPnP's answer, each as it stands in it: "<NAME>VALUE<". */
+	char saying[SAYINGS_MAX][80];
+	size_t sayings;
 	char text[WORDS_TEXT];
 };
 
@@ -33,6 +38,9 @@ struct exchange {
 	unsigned answers;
 	uint8_t reply[DATAGRAM_MAX];
 	size_t reply_size;
+	struct link_call call;
+	char soap[SOAP_SIZE]; /* the answer of UPnP */
+	size_t soap_size;
 	struct heard heard;
 };
 
@@ -48,6 +56,8 @@ enum form {
 	FORM_INTERNAL_EXTERNAL, /* udp 4000 -> 4000 */
 	FORM_EXTERNAL,
 	FORM_EXTERNAL_INTERNAL,
+	FORM_RANGE, /* udp 4000 to 4010 */
+	FORM_INDEX, /* 0 */
 };
 
 static const struct verb {
@@ -64,9 +74,15 @@ static const struct verb {
     {PCP, "announce", REQUEST_ANNOUNCE, FORM_BARE, IF_TAKEN_OTHER_PORT},
     {PCP, "map", REQUEST_MAP, FORM_INTERNAL_EXTERNAL, IF_TAKEN_OTHER_PORT},
     {PCP, "delete", REQUEST_DELETE, FORM_INTERNAL, IF_TAKEN_OTHER_PORT},
-    {UPNP, "AddPortMapping", REQUEST_MAP, FORM_EXTERNAL_INTERNAL, IF_TAKEN_REPLACE_OWN},
-    {UPNP, "AddAnyPortMapping", REQUEST_MAP, FORM_EXTERNAL_INTERNAL, IF_TAKEN_OTHER_PORT},
-    {UPNP, "DeletePortMapping", REQUEST_DELETE, FORM_EXTERNAL, IF_TAKEN_OTHER_PORT},
+    {UPNP, "AddPortMapping", .form = FORM_EXTERNAL_INTERNAL},
+    {UPNP, "AddAnyPortMapping", .form = FORM_EXTERNAL_INTERNAL},
+    {UPNP, "DeletePortMapping", .form = FORM_EXTERNAL},
+    {UPNP, "DeletePortMappingRange", .form = FORM_RANGE},
+    {UPNP, "GetSpecificPortMappingEntry", .form = FORM_EXTERNAL},
+    {UPNP, "GetGenericPortMappingEntry", .form = FORM_INDEX},
+    {UPNP, "GetListOfPortMappings", .form = FORM_RANGE},
+    {UPNP, "RequestConnection", .form = FORM_BARE},
+    {UPNP, "ForceTermination", .form = FORM_BARE},
 };
 
 static inline const struct verb *
@@ -82,10 +98,12 @@ find_verb(const char *protocol, const char *name)
 static inline bool
 take_form(struct story *s, struct words *w, enum form form, struct ask *ask)
 {
-	bool by_external = form == FORM_EXTERNAL || form == FORM_EXTERNAL_INTERNAL;
+	bool by_external = form >= FORM_EXTERNAL;
 
 	if (form == FORM_BARE)
 		return true;
+	if (form == FORM_INDEX)
+		return take_number(s, w, &ask->index);
 	if (!take_transport(s, w, &ask->transport))
 		return false;
 	if (form == FORM_TRANSPORT)
@@ -94,6 +112,9 @@ take_form(struct story *s, struct words *w, enum form form, struct ask *ask)
 		return false;
 	if (form == FORM_INTERNAL || form == FORM_EXTERNAL)
 		return true;
+	if (form == FORM_RANGE)
+		return (words_take(w, "to") || fail_word(s, words_peek(w), "to")) &&
+		       take_port(s, w, &ask->last);
 	if (!words_take(w, "->"))
 		return fail_word(s, words_peek(w), "->");
 	return take_port(s, w, by_external ? &ask->internal : &ask->external);
@@ -105,7 +126,16 @@ take_form(struct story *s, struct words *w, enum form form, struct ask *ask)
 static const struct option {
 	const char *name;
 	unsigned protocols;
-	enum { TAKES_SECONDS, TAKES_NUMBER, TAKES_ADDRESS, TAKES_NAME, IS_PREFER_FAILURE } kind;
+	enum {
+		TAKES_SECONDS,
+		TAKES_NUMBER,
+		TAKES_ADDRESS,
+		TAKES_NAME,
+		TAKES_ARGUMENT,
+		TAKES_ARGUMENT_AND_WORD,
+		IS_PREFER_FAILURE,
+		IS_TRUE,
+	} kind;
 	size_t offset; /* of what it sets in struct ask */
 } options[] = {
     {"for", IN(NATPMP) | IN(PCP) | IN(UPNP), TAKES_SECONDS, AT(lifetime)},
@@ -115,7 +145,13 @@ static const struct option {
     {"claiming", IN(PCP), TAKES_ADDRESS, AT(claimed)},
     {"host", IN(UPNP), TAKES_ADDRESS, AT(host)},
     {"named", IN(UPNP), TAKES_NAME, AT(name)},
-    {"version", IN(NATPMP) | IN(PCP), TAKES_NUMBER, AT(version)},
+    {"remote", IN(UPNP), TAKES_ADDRESS, AT(remote)},
+    {"off", IN(UPNP), IS_TRUE, AT(off)},
+    {"manage", IN(UPNP), IS_TRUE, AT(manage)},
+    {"at-most", IN(UPNP), TAKES_NUMBER, AT(limit)},
+    {"without", IN(UPNP), TAKES_ARGUMENT, AT(spoilt)},
+    {"saying", IN(UPNP), TAKES_ARGUMENT_AND_WORD, AT(spoilt)},
+    {"version", IN(NATPMP) | IN(PCP) | IN(UPNP), TAKES_NUMBER, AT(version)},
     {"opcode", IN(NATPMP) | IN(PCP), TAKES_NUMBER, AT(opcode)},
     {"cut", IN(NATPMP) | IN(PCP), TAKES_NUMBER, AT(cut)},
 };
@@ -141,8 +177,18 @@ take_option(struct story *s, struct words *w, struct ask *ask)
 	case TAKES_NAME:
 		snprintf(slot, sizeof(ask->name), "%s", words_next(w));
 		return true;
+	case TAKES_ARGUMENT:
+	case TAKES_ARGUMENT_AND_WORD:
+		snprintf(slot, sizeof(ask->spoilt), "%s", words_next(w));
+		ask->missing = option->kind == TAKES_ARGUMENT;
+		if (!ask->missing && !words_take(w, "nothing"))
+			snprintf(ask->saying, sizeof(ask->saying), "%s", words_next(w));
+		return true;
 	case IS_PREFER_FAILURE:
 		ask->if_taken = IF_TAKEN_FAIL;
+		return true;
+	case IS_TRUE:
+		*(bool *)slot = true;
 		return true;
 	}
 	return false;
@@ -190,7 +236,8 @@ take_expectation(struct story *s, struct words *w, bool several, struct exchange
 	words_from(w, w->at, e->text);
 	if (!take_outcome(s, w, x->ask.protocol, e))
 		return false;
-	if (e->what == EXPECT_OK && words_peek(w)[0] && strcmp(words_peek(w), "epoch") != 0) {
+	if (e->what == EXPECT_OK && words_peek(w)[0] && strcmp(words_peek(w), "epoch") != 0 &&
+	    strncmp(words_peek(w), "New", 3) != 0) {
 		e->has_address = address_parse(words_peek(w), &e->address);
 		if (e->has_address)
 			words_next(w);
@@ -201,7 +248,15 @@ take_expectation(struct story *s, struct words *w, bool several, struct exchange
 	if (e->has_lifetime && !take_seconds(s, w, &e->lifetime))
 		return false;
 	e->has_epoch = words_take(w, "epoch");
-	return !e->has_epoch || take_seconds(s, w, &e->epoch);
+	if (e->has_epoch && !take_seconds(s, w, &e->epoch))
+		return false;
+	while (x->ask.protocol == UPNP && e->sayings < SAYINGS_MAX && words_peek(w)[0]) {
+		const char *name = words_next(w);
+
+		snprintf(e->saying[e->sayings++], sizeof(e->saying[0]), "%s>%s<", name,
+			 words_next(w));
+	}
+	return true;
 }
 
 /* One of several hosts' request.  The words are read anew for each. */
@@ -226,7 +281,8 @@ take_exchange(struct story *s, struct words *w, struct address client, bool seve
 	    .wanted = address_from_ipv4(0),
 	    .host = client,
 	    .claimed = client,
-	    .version = AS_IT_SHOULD_BE,
+	    .version = verb->protocol == UPNP ? 2 : AS_IT_SHOULD_BE,
+	    .action = verb->name,
 	    .opcode = AS_IT_SHOULD_BE,
 	    .cut = AS_IT_SHOULD_BE,
 	};
@@ -286,21 +342,6 @@ answer_datagram(void *who, uint32_t slot, const struct map_request *request,
 }
 
 static inline void
-answer_upnp(void *who, uint32_t slot, const struct map_request *request,
-	    const struct map_reply *reply)
-{
-	struct exchange *x = &((struct story *)who)->exchange[slot];
-
-	x->answers++;
-	x->heard = (struct heard){
-	    .any = true,
-	    .result = upnp_error(request, reply->result),
-	    .port = reply->external.port,
-	    .lifetime = reply->lifetime,
-	};
-}
-
-static inline void
 decode(struct story *s, uint32_t slot)
 {
 	struct exchange *x = &s->exchange[slot];
@@ -320,18 +361,107 @@ decode(struct story *s, uint32_t slot)
 		answer_datagram(s, slot, &x->request, &reply);
 }
 
+/* --- UPnP: what the worker does for a client, but for HTTP --- */
+
+static inline void
+put_fault(struct exchange *x, enum igd_error error)
+{
+	x->soap_size = igd_encode_fault(error, x->soap, SOAP_SIZE - 1);
+}
+
+static inline void
+ask_upnp(struct story *s, uint32_t slot)
+{
+	struct exchange *x = &s->exchange[slot];
+	char body[2048], type[120];
+	const struct igd_message message = {
+	    .service = IGD_IP_CONNECTION,
+	    .view = x->ask.version == 1 ? IGD_VIEW_1 : IGD_VIEW_2,
+	    .soapaction = type,
+	    .body = body,
+	    .size = write_soap(&x->ask, body, sizeof(body)),
+	};
+	enum igd_error error;
+
+	snprintf(type, sizeof(type), "\"" SOAP_TYPE "%u#%s\"", x->ask.version, x->ask.action);
+	x->call = (struct link_call){.ticket = slot, .client = x->ask.client};
+	error = igd_decode(&message, &x->call.call);
+	x->asked = error == IGD_OK;
+	if (x->asked)
+		world_call(&s->world, &x->call);
+	else
+		put_fault(x, error);
+}
+
+static inline void
+put_values(struct exchange *x, const struct igd_entry *entry)
+{
+	const struct igd_values values = {.entry = *entry};
+
+	x->soap_size = igd_encode_answer(&x->call.call, &values, x->soap, SOAP_SIZE - 1);
+}
+
+/* A page; the last one ends the answer. */
+static inline void
+put_page(struct story *s, struct exchange *x, const struct link_entries *page)
+{
+	const struct igd_call *call = &x->call.call;
+
+	if (x->soap_size == 0)
+		x->soap_size = igd_encode_list_start(call, x->soap, SOAP_SIZE - 1);
+	for (unsigned i = 0; i < page->count; i++)
+		x->soap_size += igd_encode_list_entry(&page->entry[i], x->soap + x->soap_size,
+						      SOAP_SIZE - 1 - x->soap_size);
+	x->call.cursor = page->cursor;
+	if (page->cursor)
+		world_call(&s->world, &x->call);
+	else
+		x->soap_size +=
+		    igd_encode_list_end(call, x->soap + x->soap_size, SOAP_SIZE - 1 - x->soap_size);
+}
+
+/* The core's words to the worker. */
+static inline void
+on_core(void *who, const struct link_message *m)
+{
+	struct story *s = who;
+	struct exchange *x =
+	    &s->exchange[m->type == LINK_ENTRIES ? m->entries.ticket : m->answer.ticket];
+
+	if (m->type == LINK_ENTRIES) {
+		x->answers += m->entries.cursor == 0;
+		put_page(s, x, &m->entries);
+		return;
+	}
+	x->answers++;
+	if (m->answer.error != IGD_OK)
+		put_fault(x, m->answer.error);
+	else
+		put_values(x, &m->answer.entry);
+}
+
+/* An answer to Add… does not tell the lease: its client looks. */
+static inline void
+look_up_lease(struct story *s, struct exchange *x)
+{
+	struct exchange *other = &s->exchange[s->exchanges];
+	struct heard heard;
+
+	*other = (struct exchange){.ask = x->ask};
+	other->ask.action = "GetSpecificPortMappingEntry";
+	other->ask.external = x->heard.port;
+	ask_upnp(s, (uint32_t)s->exchanges);
+	world_turn(&s->world);
+	if (!read_soap(&other->ask, other->soap, &heard))
+		x->heard.lifetime = heard.lifetime;
+}
+
 static inline void
 ask_engine(struct story *s, uint32_t slot)
 {
 	struct exchange *x = &s->exchange[slot];
 
-	if (x->ask.protocol == UPNP) {
-		x->asked = true;
-		x->request = upnp_request(&x->ask);
-		x->request.asker.answer = answer_upnp;
-	} else {
-		decode(s, slot);
-	}
+	decode(s, slot);
 	x->request.asker.who = s;
 	x->request.asker.slot = slot;
 	if (x->asked)
@@ -362,6 +492,19 @@ print_heard(const struct exchange *x, char *text, size_t size)
 		snprintf(text + used, size - (size_t)used, " epoch %u", h->epoch);
 }
 
+/* saying: "NAME>VALUE<" */
+static inline bool
+fail_saying(struct story *s, const struct exchange *x, const char *saying)
+{
+	char name[80];
+	const char *at;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(saying, ">") + 1, saying);
+	at = strstr(x->soap, name);
+	at = at ? at : "nothing of it<";
+	return fail_story(s, "expected %s, heard %.*s", saying, (int)strcspn(at, "<") + 1, at);
+}
+
 static inline bool
 meets_expectation(struct story *s, const struct exchange *x)
 {
@@ -374,18 +517,23 @@ meets_expectation(struct story *s, const struct exchange *x)
 	    (e->has_epoch && e->epoch != h->epoch) ||
 	    (e->has_address && !address_equal(&e->address, &h->address)))
 		return false;
+	for (size_t i = 0; i < e->sayings; i++)
+		if (!strstr(x->soap, e->saying[i]))
+			return fail_saying(s, x, e->saying[i]);
 	return port_fits(s, e->port, x->ask.external, h->port);
 }
 
 /* Reads the answer.  NULL, or what is wrong with it whatever the story expects. */
 static inline const char *
-listen(const struct world *world, struct exchange *x)
+read_answer(const struct world *world, struct exchange *x)
 {
 	const char *fault;
 
 	if (x->asked && x->answers != 1)
 		return "not given once";
-	if (x->ask.protocol == UPNP || x->reply_size == 0)
+	if (x->ask.protocol == UPNP)
+		return read_soap(&x->ask, x->soap, &x->heard);
+	if (x->reply_size == 0)
 		return NULL;
 	fault = read_datagram(&x->ask, x->bytes, x->reply, x->reply_size, &x->heard);
 	if (fault)
@@ -401,28 +549,44 @@ listen(const struct world *world, struct exchange *x)
 static inline bool
 check_exchange(struct story *s, struct exchange *x)
 {
-	const char *fault = listen(&s->world, x);
+	const char *fault = read_answer(&s->world, x);
 	char text[120];
 
 	s->at = x->line;
 	if (fault)
 		return fail_story(s, "the answer is %s", fault);
+	if (x->ask.protocol == UPNP && x->expect.has_lifetime && !x->heard.lifetime &&
+	    x->heard.result == 0)
+		look_up_lease(s, x);
 	if (meets_expectation(s, x))
 		return true;
+	if (s->error[0])
+		return false;
 	print_heard(x, text, sizeof(text));
 	return fail_story(s, "expected %s, heard %s", x->expect.text, text);
 }
 
-/* All that was taken, as one batch. */
+/* All that was taken, as one batch, UPnP's part of it last. */
 static inline bool
 run_batch(struct story *s)
 {
-	bool any = false;
+	bool any = false, upnp = false;
 
+	s->world.answered = on_core;
+	s->world.who = s;
 	for (size_t i = 0; i < s->exchanges; i++) {
+		if (s->exchange[i].ask.protocol == UPNP)
+			continue;
 		ask_engine(s, (uint32_t)i);
 		any |= s->exchange[i].asked;
 	}
+	for (size_t i = 0; i < s->exchanges; i++)
+		if (s->exchange[i].ask.protocol == UPNP) {
+			ask_upnp(s, (uint32_t)i);
+			upnp = true;
+		}
+	if (upnp)
+		world_turn(&s->world);
 	if (any) {
 		engine_flush(s->world.engine, s->world.now);
 		world_changed(&s->world);

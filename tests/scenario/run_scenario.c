@@ -148,19 +148,23 @@ protocol_of(enum origin origin)
 static bool
 describe_lease(struct story *s, const struct place *place, char text[TRAITS_SIZE])
 {
+	const struct lease_table *table = engine_leases(s->world.engine);
 	const struct lease *lease =
-	    lease_table_by_external(engine_leases(s->world.engine), place->transport, place->port);
+	    place->of_remote
+		? lease_table_by_remote(table, place->transport, place->port, &place->remote)
+		: lease_table_by_external(table, place->transport, place->port);
 	char to[ADDRESS_TEXT_SIZE + 8];
 	uint64_t connections;
 
 	if (!lease)
 		return false;
 	connections = engine_connections(s->world.engine, lease);
-	snprintf(text, TRAITS_SIZE, " to %s by %s for %u %s%s connections %llu named %s ",
+	snprintf(text, TRAITS_SIZE, " to %s by %s for %u %s%s%s connections %llu named %s ",
 		 print_endpoint(&lease->record.internal, to), protocol_of(lease->record.origin),
 		 (unsigned)((lease->record.ends - s->world.now + 999) / MONOTIME_SECOND),
 		 lease->record.outbound ? "outbound" : "inbound",
-		 lease->record.companion ? " companion" : "", (unsigned long long)connections,
+		 lease->record.companion ? " companion" : "", lease->record.disabled ? " off" : "",
+		 (unsigned long long)connections,
 		 lease->record.description ? lease->record.description : "-");
 	return true;
 }
@@ -168,8 +172,8 @@ describe_lease(struct story *s, const struct place *place, char text[TRAITS_SIZE
 static bool
 describe_mapping(struct story *s, const struct place *place, char text[TRAITS_SIZE])
 {
-	const struct fake_mapping *m =
-	    fake_firewall_find(s->world.firewall, place->transport, place->port);
+	const struct fake_mapping *m = fake_firewall_find_remote(
+	    s->world.firewall, place->transport, place->port, &place->remote);
 	char to[ADDRESS_TEXT_SIZE + 8];
 
 	if (!m)
@@ -190,7 +194,7 @@ fail_traits(struct story *s, const char *expected, const char *text)
 static bool
 check_traits(struct story *s, struct words *w, const char *text)
 {
-	static const char *const alone[] = {"outbound", "inbound", "companion"};
+	static const char *const alone[] = {"outbound", "inbound", "companion", "off"};
 
 	while (words_peek(w)[0]) {
 		const char *word = words_next(w);
@@ -272,6 +276,34 @@ step_kernel(struct story *s, struct words *w)
 	return check_census(s, w, &mappings);
 }
 
+/* Evented variables as the worker would tell them now. */
+static bool
+step_evented(struct story *s, struct words *w)
+{
+	const struct link_state *told = &s->world.told;
+	const struct igd_values values = {
+	    .connected = told->connected,
+	    .external = told->external,
+	    .entries = told->entries,
+	    .system_update_id = told->system_update_id,
+	};
+
+	while (words_peek(w)[0]) {
+		const char *name = words_next(w), *expected = words_next(w);
+		char value[IGD_VALUE_MAX];
+		int v = 0;
+
+		while (v < IGD_VARIABLES && strcmp(igd_variable_row(v)->name, name) != 0)
+			v++;
+		if (v == IGD_VARIABLES || !igd_variable_row(v)->evented)
+			return fail_word(s, name, "an evented variable");
+		igd_print_value(v, IGD_VIEW_2, &values, value, sizeof(value));
+		if (strcmp(value, expected) != 0)
+			return fail_story(s, "expected %s %s, found %s", name, expected, value);
+	}
+	return true;
+}
+
 static const struct {
 	const char *name;
 	size_t offset;
@@ -344,6 +376,7 @@ static const struct {
     {"list", step_list},
     {"kernel", step_kernel},
     {"counter", step_counter},
+    {"evented", step_evented},
 };
 
 /* --- the story as a text --- */
@@ -614,7 +647,7 @@ tell(struct story *s)
 /* --- the stories as tests --- */
 
 static struct story story;
-static struct exchange exchanges[EXCHANGES_MAX];
+static struct exchange exchanges[EXCHANGES_MAX + 1]; /* and one to look something up */
 
 /* *error: why it failed, "" if it did not. */
 static void

@@ -114,18 +114,6 @@ take_transport(struct story *s, struct words *w, enum transport *transport)
 	return transport_find(word, transport) || fail_word(s, word, "tcp or udp");
 }
 
-/* udp 4000 */
-struct place {
-	enum transport transport;
-	uint16_t port;
-};
-
-static inline bool
-take_place(struct story *s, struct words *w, struct place *place)
-{
-	return take_transport(s, w, &place->transport) && take_port(s, w, &place->port);
-}
-
 static inline bool
 take_number(struct story *s, struct words *w, uint32_t *number)
 {
@@ -151,6 +139,24 @@ take_address(struct story *s, struct words *w, struct address *address)
 	const char *word = words_next(w);
 
 	return address_parse(word, address) || fail_word(s, word, "an address");
+}
+
+/* udp 4000 [remote 198.51.100.7] */
+struct place {
+	enum transport transport;
+	uint16_t port;
+	bool of_remote; /* told; else whichever is there */
+	struct address remote;
+};
+
+static inline bool
+take_place(struct story *s, struct words *w, struct place *place)
+{
+	place->remote = (struct address){0};
+	if (!take_transport(s, w, &place->transport) || !take_port(s, w, &place->port))
+		return false;
+	place->of_remote = words_take(w, "remote");
+	return !place->of_remote || take_address(s, w, &place->remote);
 }
 
 static inline bool

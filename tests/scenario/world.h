@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The gateway of a story: the real engine and policy over the fake kernel, and a clock that calls
- * the engine when it asks to be. */
+/* The gateway of a story: the real engine, policy and front end for UPnP over the fake kernel, and
+ * a clock that calls the engine when it asks to be. */
 #ifndef PORTLEASE_TESTS_WORLD_H
 #define PORTLEASE_TESTS_WORLD_H
 
+#include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "../../daemon/base/clock.h"
 #include "../../daemon/core/engine.h"
 #include "../../daemon/core/policy.h"
 #include "../../daemon/core/transaction.h"
+#include "../../daemon/frontends/upnp.h"
 #include "../fakes/fake_firewall.h"
 
 /* A story's zero on the monotonic clock, and how often the engine may ask in vain to be called
@@ -33,7 +38,33 @@ struct world {
 	bool tampered;	   /* the kernel lost something the engine cannot know of yet */
 	uint64_t restores; /* at that time */
 	char fault[256];   /* why a call returned false */
+	/* The LAN's worker: our end of its link is the story's. */
+	struct event_base *base;
+	struct upnp *upnp;
+	int link;
+	struct link_state told; /* what it was told last */
+	unsigned calls;		/* unanswered */
+	void (*answered)(void *who, const struct link_message *);
+	void *who;
 };
+
+/* The daemon's clock is the story's. */
+static const struct world *world_with_clock;
+
+monotime
+clock_now(void)
+{
+	return world_with_clock ? world_with_clock->now : WORLD_BEGIN;
+}
+
+/* Beside interface_has_host(), and not for us. */
+const struct network_interface *
+network_interface(const struct network *network, size_t number)
+{
+	(void)network;
+	(void)number;
+	return NULL;
+}
 
 static inline uint32_t
 world_random(void *arg)
@@ -54,11 +85,120 @@ world_listening(void *arg, enum transport transport, uint16_t port)
 	return w->listening[transport == TRANSPORT_UDP][port];
 }
 
-/* The engine may have something new to wait for. */
+/* What the core told the worker. */
+static inline void
+world_hear(struct world *w)
+{
+	uint8_t bytes[LINK_MESSAGE_MAX];
+	struct link_message message;
+	ssize_t size;
+
+	while ((size = recv(w->link, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+		if (!link_decode(LINK_CORE, bytes, (size_t)size, &message))
+			abort();
+		if (message.type == LINK_STATE)
+			w->told = message.state;
+		if (message.type != LINK_ANSWER && message.type != LINK_ENTRIES)
+			continue;
+		w->calls--;
+		w->answered(w->who, &message);
+	}
+}
+
+/* The engine may have something new to wait for, the worker something to be told. */
 static inline void
 world_changed(struct world *w)
 {
 	w->deadline = engine_run(w->engine, w->now);
+	upnp_changed(w->upnp);
+	world_hear(w);
+}
+
+/* A call of the worker's; world_turn() carries it out. */
+static inline void
+world_call(struct world *w, const struct link_call *call)
+{
+	struct link_message message = {.type = LINK_CALL, .call = *call};
+	uint8_t bytes[LINK_MESSAGE_MAX];
+	size_t size = link_encode(&message, bytes, sizeof(bytes));
+
+	if (size == 0 || send(w->link, bytes, size, 0) != (ssize_t)size)
+		abort();
+	w->calls++;
+}
+
+enum { WORLD_TURNS = 1000 };
+
+/* The front end takes its turns until all calls are answered. */
+static inline void
+world_turn(struct world *w)
+{
+	for (int i = 0; w->calls > 0 && i < WORLD_TURNS; i++) {
+		event_base_loop(w->base, EVLOOP_NONBLOCK);
+		world_hear(w);
+	}
+}
+
+static inline void
+world_spawn(void *arg, size_t lan)
+{
+	struct world *w = arg;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+		abort();
+	w->link = pair[1];
+	upnp_spawned(w->upnp, lan, pair[0], 1);
+}
+
+static inline uint32_t
+world_next_boot_id(void *arg)
+{
+	(void)arg;
+	return 1;
+}
+
+static inline bool
+world_counters(void *arg, struct network_counters *out)
+{
+	(void)arg;
+	*out = (struct network_counters){0};
+	return true;
+}
+
+static inline void
+world_batch_done(void *arg)
+{
+	world_changed(arg);
+}
+
+/* The LAN's prefix is that of the story. */
+static inline bool
+world_open_upnp(struct world *w, const struct prefix *lan)
+{
+	const struct upnp_options options = {
+	    .base = w->base,
+	    .engine = w->engine,
+	    .config = w->config,
+	    .uuid = "01234567-89ab-cdef-0123-456789abcdef",
+	    .spawn = world_spawn,
+	    .next_boot_id = world_next_boot_id,
+	    .counters = world_counters,
+	    .changed = world_batch_done,
+	    .arg = w,
+	};
+	struct network_interface interface = {
+	    .name = "br-lan", .index = 1, .up = true, .addresses = 1};
+
+	interface.address[0] = (struct network_address){.address = lan->address, .prefix = *lan};
+	interface.address[0].address.bytes[15] |= 1;
+	w->upnp = w->base ? upnp_new(&options) : NULL;
+	if (!w->upnp)
+		return false;
+	upnp_set_lan(w->upnp, 0, &interface);
+	upnp_set_wan(w->upnp, true, 0);
+	upnp_start(w->upnp);
+	return true;
 }
 
 static inline void
@@ -89,8 +229,11 @@ world_open(struct world *w, struct config *config, const struct prefix *lan,
 		      .listening_arg = w},
 	};
 
-	*w = (struct world){
-	    .config = config, .now = WORLD_BEGIN, .epoch = WORLD_BEGIN, .random = 2463534242};
+	*w = (struct world){.config = config,
+			    .now = WORLD_BEGIN,
+			    .epoch = WORLD_BEGIN,
+			    .random = 2463534242,
+			    .link = -1};
 	w->network = (struct firewall_network){.lan_prefixes = 1, .lan_prefix = {*lan}};
 	snprintf(w->network.wan, sizeof(w->network.wan), "%s", config->wan.interface);
 	options.policy = w->policy = policy_new(config->rule, config->rules);
@@ -99,7 +242,9 @@ world_open(struct world *w, struct config *config, const struct prefix *lan,
 	options.firewall = w->firewall;
 	fake_firewall_set_clock(w->firewall, w->now);
 	w->engine = engine_new(&options, w->now);
-	if (!w->engine)
+	w->base = event_base_new();
+	world_with_clock = w;
+	if (!w->engine || !world_open_upnp(w, lan))
 		return false;
 	world_set_external(w, external);
 	return true;
@@ -108,6 +253,11 @@ world_open(struct world *w, struct config *config, const struct prefix *lan,
 static inline void
 world_close(struct world *w)
 {
+	upnp_free(w->upnp);
+	if (w->link >= 0)
+		close(w->link);
+	if (w->base)
+		event_base_free(w->base);
 	engine_free(w->engine);
 	firewall_close(w->firewall);
 	policy_free(w->policy);
@@ -175,12 +325,14 @@ static inline bool
 world_check_lease(struct world *w, const struct lease_record *r)
 {
 	const struct fake_mapping *m =
-	    fake_firewall_find(w->firewall, r->transport, r->external_port);
+	    fake_firewall_find_remote(w->firewall, r->transport, r->external_port, &r->remote);
 
 	/* A kernel that fails may be asked again within a second. */
 	if (r->ends <= w->now)
 		return w->deadline <= w->now + MONOTIME_SECOND ||
 		       world_disagrees(w, r, "its lease is over");
+	if (r->disabled)
+		return !m || world_disagrees(w, r, "it is there, although it is off");
 	if (!m)
 		return world_disagrees(w, r, "it is not there");
 	if (m->internal.port != r->internal.port ||
@@ -221,9 +373,12 @@ world_check_meanwhile(struct world *w)
 static inline bool
 world_check_end(struct world *w)
 {
-	size_t leases = lease_table_count(engine_leases(w->engine));
-	size_t mappings = fake_firewall_count(w->firewall);
+	const struct lease_table *table = engine_leases(w->engine);
+	const struct lease *lease = lease_table_after_id(table, 0);
+	size_t leases = 0, mappings = fake_firewall_count(w->firewall);
 
+	for (; lease; lease = lease_table_after_id(table, lease->record.id))
+		leases += !lease->record.disabled;
 	if (!engine_table_intact(w->engine) || !fake_firewall_has_table(w->firewall)) {
 		snprintf(w->fault, sizeof(w->fault), "the kernel's table is missing");
 		return false;
