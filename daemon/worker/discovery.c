@@ -582,6 +582,13 @@ discovery_lan(struct discovery *d, const struct link_lan *before)
 	return 0;
 }
 
+void
+discovery_announce(struct discovery *d)
+{
+	if (d->present)
+		wake_in(d->announce, random_below(START_DELAY_MAX + 1));
+}
+
 struct discovery_counts
 discovery_counts(const struct discovery *d)
 {

@@ -18,6 +18,9 @@ void discovery_free(struct discovery *); /* NULL is allowed */
  */
 int discovery_lan(struct discovery *, const struct link_lan *before);
 
+/* Says it again now: what the device offers is another one. */
+void discovery_announce(struct discovery *);
+
 struct discovery_counts {
 	uint64_t searches, replied, limited;
 };

@@ -166,8 +166,12 @@ take_state(struct worker *w, const struct link_state *state)
 	const struct link_state before = w->device.state;
 
 	w->device.state = *state;
-	if (w->serves)
-		events_changed(w->events, &before);
+	if (!w->serves)
+		return;
+	events_changed(w->events, &before);
+	if (!address_equal(&before.external, &state->external) &&
+	    !address_is_unspecified(&state->external))
+		discovery_announce(w->discovery);
 }
 
 static void

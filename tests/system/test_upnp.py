@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -146,6 +147,9 @@ def test_events_of_what_other_protocols_do(lab, daemon):
     told("PortMappingNumberOfEntries", "3")
     daemon.cli("remove", "tcp:4000", "udp:4001", "tcp:5000")
     told("PortMappingNumberOfEntries", "0")
+    natpmp_map(lab.lan2, "tcp", 8000, 4000, lifetime=2)
+    wait_for(lambda: one.events[-1].variables["PortMappingNumberOfEntries"] == "1")
+    wait_for(lambda: one.events[-1].variables["PortMappingNumberOfEntries"] == "0", 15, "it expires")
     for event in one.events[1:]:
         assert set(event.variables) == {"PortMappingNumberOfEntries", "SystemUpdateID"}
     numbers = [int(e.variables["SystemUpdateID"]) for e in one.events]
@@ -209,6 +213,54 @@ def test_byebye_at_the_end(lab, daemon):
     wait_for(lambda: search(lab.lan1, IP + "1", to=LAN) and heard.of("alive"))
     assert daemon.stop() == 0
     wait_for(lambda: heard.of("byebye"))
+    # Started anew it is the same device under a larger BOOTID.
+    names, boots = names_and_boots(heard.got)
+    time.sleep(0.2)  # nothing of the first one is under way
+    before = len(heard.got)
+    daemon.start()
+    wait_for(lambda: [d for d in heard.got[before:] if d.headers["nts"] == "ssdp:alive"])
+    again, later = names_and_boots(heard.got[before:])
+    assert heard.got[before].headers["nts"] == "ssdp:byebye"
+    assert again == names and min(later) > max(boots)
+
+
+def names_and_boots(datagrams):
+    return {d.headers["usn"] for d in datagrams}, {int(d.headers["bootid.upnp.org"]) for d in datagrams}
+
+
+def test_addresses_and_links_of_the_lan_are_followed(lab, daemon):
+    heard = lab.closing(upnp.Announcements(lab.lan1))
+    wait_for(lambda: heard.of("alive"))
+    boot = max(names_and_boots(heard.got)[1])
+
+    def alive(address):
+        return [d for d in heard.of("alive") if d.source[0] == address and int(d.headers["bootid.upnp.org"]) > boot]
+    lab.gw.ip("address add 192.168.3.1/24 dev br-lan")
+    wait_for(lambda: alive("192.168.3.1") and alive(LAN), 10)
+    lab.lan2.ip("address add 192.168.3.12/24 dev eth0")
+    call(lab.lan2, IP, 1, "AddPortMapping", mapping(4000, 8000, "192.168.3.12"), address="192.168.3.1", source="192.168.3.12")
+    boot = max(names_and_boots(heard.got)[1])
+    lab.gw.ip("address del 192.168.3.1/24 dev br-lan")
+    wait_for(lambda: alive(LAN), 10)
+    boot = max(names_and_boots(heard.got)[1])
+    lab.gw.ip("link set br-lan down")
+    lab.gw.ip("link set br-lan up")
+    wait_for(lambda: alive(LAN), 10)
+    assert call(lab.lan1, IP, 1, "GetExternalIPAddress") == {"NewExternalIPAddress": WAN}
+
+
+def test_caps_of_the_configuration_are_the_workers(lab):
+    daemon = lab.daemon(extra="event-subscriptions-per-client = 2 event-subscriptions = 3 http-request-timeout = 1\n"
+                              "ssdp-searches-per-second = 1")
+    daemon.logged("upnp: serving")
+    one, two = subscriber(lab), subscriber(lab, lab.lan2, LAN2)
+    assert [one.subscribe().status for _ in range(3)] == [200, 200, 503]
+    assert [two.subscribe().status for _ in range(2)] == [200, 503]
+    with upnp.connect(lab.lan1, timeout=10) as idle:  # the default is 15
+        assert idle.recv(1) == b""
+    begun = time.monotonic()
+    answered = sum(len(search(lab.lan1, IP + "1", to=LAN, seconds=0.01)) for _ in range(20))
+    assert answered <= 3 + time.monotonic() - begun
 
 
 @TIMED

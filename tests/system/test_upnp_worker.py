@@ -125,6 +125,11 @@ def test_one_version_alone(lab, core, views):
         assert request(lab.lan1, "GET", f"/{view}/desc.xml").status == (200 if view in views else 404)
     found = {d.headers["location"] for d in search(lab.lan1, "ssdp:all")}
     assert found == {f"http://{LAN}:{PORT}/{views[0]}/desc.xml"}
+    # One of the second version is one of the first, too: asked for as such, it answers as such.
+    one, = search(lab.lan1, IP + "1", to=LAN)
+    assert (one.headers["st"], one.headers["usn"], one.headers["location"]) == \
+        (IP + "1", f"{UDN}2::{IP}1", f"http://{LAN}:{PORT}/{views[0]}/desc.xml")
+    assert len(search(lab.lan1, IP + "2", to=LAN, seconds=0.3)) == (views == [2])
     microsofts = request(lab.lan1, "GET", f"/{views[0]}/desc.xml", ["User-Agent: Microsoft-Windows/10.0"]).body
     assert f"InternetGatewayDevice:{views[0]}" in microsofts
 
@@ -183,6 +188,23 @@ def test_what_the_wan_is_needs_no_core(lab, core):
     core.tell_state()
     wait_for(lambda: call(lab.lan1, IP, 1, "GetExternalIPAddress") == {"NewExternalIPAddress": ""})
     assert core.calls == []
+
+
+def test_another_external_address_is_announced(lab, core):
+    """As the same device that it was."""
+    heard = lab.closing(upnp.Announcements(lab.lan1))
+    wait_for(lambda: search(lab.lan1, IP + "1", to=LAN) and len(heard.of("alive")) >= 2 * len(SET))
+    time.sleep(0.7)  # that of the start is over
+    before = len(heard.got)
+    core.update_id += 1
+    core.tell_state()
+    core.external = ""
+    core.tell_state()
+    core.external = "11.0.0.2"
+    core.tell_state()
+    wait_for(lambda: len(heard.got) == before + len(SET))
+    assert as_set(heard.got[before:], "nt") == expected_set("nt")
+    assert {(d.headers["nts"], d.headers["bootid.upnp.org"]) for d in heard.got[before:]} == {("ssdp:alive", "1000")}
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -312,7 +334,7 @@ SET = [("upnp:rootdevice", 0, 1), (UDN + "0", 0, 1), (UDN + "1", 1, 1), (UDN + "
        (GATEWAY + "1", 0, 1), ("urn:schemas-upnp-org:device:WANDevice:1", 1, 1), (CONNECTION + "1", 2, 1),
        (L3F + "1", 0, 1), (COMMON + "1", 1, 1), (IP + "1", 2, 1),
        (GATEWAY + "2", 0, 2), ("urn:schemas-upnp-org:device:WANDevice:2", 1, 2), (CONNECTION + "2", 2, 2), (IP + "2", 2, 2)]
-V6, V6_LAN1 = "fd00:1::1", "fd00:1::11"
+V6, V6_LAN1, V6_GLOBAL = "fd00:1::1", "fd00:1::11", "2001:db8:1::"
 
 
 def location(view, address=LAN):
@@ -365,6 +387,11 @@ def test_headers_that_some_clients_leave_out(lab, core, answered):
     for what, headers in LENIENT.items():
         got = search(lab.lan1, "upnp:rootdevice", text=upnp.search_text("upnp:rootdevice", headers), seconds=0.3)
         assert bool(got) == answered, what
+    right = upnp.search_text("upnp:rootdevice")
+    for what, text in {"no empty line": right[:-2], "bare line feeds": right.replace(b"\r\n", b"\n"),
+                       "no blanks": right.replace(b": ", b":")}.items():
+        assert bool(search(lab.lan1, "", text=text, seconds=0.3)) == (answered or what == "no blanks"), what
+    assert len(search(lab.lan1, "", text=right + b"\r\n", seconds=0.3)) == 1
     wrong = upnp.search_text("upnp:rootdevice", ('MAN: "ssdp:other"', "MX: 1"))
     assert search(lab.lan1, "", text=wrong, seconds=0.3) == []
     assert len(search(lab.lan1, "upnp:rootdevice", seconds=0.3)) == 1
@@ -444,11 +471,14 @@ def test_announcements_from_the_first_to_the_last(lab):
 
 @TIMED
 def test_both_families(lab):
-    lab.gw.ip(f"address add {V6}/64 dev br-lan nodad")
-    lab.lan1.ip(f"address add {V6_LAN1}/64 dev eth0 nodad")
+    lab.gw.ip(f"address add {V6}/64 dev br-lan nodad", f"address add {V6_GLOBAL}1/64 dev br-lan nodad",
+              f"address add {V6_GLOBAL[:-2]}:f::1/64 dev wan0 nodad")
+    lab.lan1.ip(f"address add {V6_LAN1}/64 dev eth0 nodad", f"address add {V6_GLOBAL}11/64 dev eth0 nodad")
+    lab.wan.ip(f"address add {V6_GLOBAL[:-2]}:f::2/64 dev eth0 nodad")
     link, theirs = address_of_link(lab), address_of_link(lab, lab.lan1)
     near, far = (lab.closing(upnp.Announcements(lab.lan1, group)) for group in ("ff02::c", "ff05::c"))
-    addresses = ((LAN, "192.168.1.0", 24), (V6, "fd00:1::", 64), (link, "fe80::", 64))
+    outside = [lab.closing(upnp.Announcements(lab.wan, group)) for group in ("ff02::c", "ff05::c")]
+    addresses = ((LAN, "192.168.1.0", 24), (V6, "fd00:1::", 64), (V6_GLOBAL + "1", V6_GLOBAL, 64), (link, "fe80::", 64))
     lab.closing(Core(lab, addresses))
     for address, heard, group in ((link, near, "[FF02::C]:1900"), (V6, far, "[FF05::C]:1900")):
         def alive(address=address, heard=heard):
@@ -459,14 +489,20 @@ def test_both_families(lab):
         assert {(d.headers["01-nls"], d.headers["bootid.upnp.org"]) for d in alive()} == {("1000", "1000")}
         assert request(lab.lan1, "GET", "/1/desc.xml", address=address).status == 200
         assert call(lab.lan1, IP, 1, "GetExternalIPAddress", address=address) == {"NewExternalIPAddress": WAN}
-    for to, address in (("ff02::c", link), (link, link), (V6, V6)):
+    for to, address in (("ff02::c", link), (link, link), (V6, V6), (V6_GLOBAL + "1", V6_GLOBAL + "1")):
         got = search(lab.lan1, IP + "1", to=to)
         assert [(d.headers["location"], d.source[0].partition("%")[0]) for d in got] == [(location(1, address), address)], to
-    for address, own in ((V6, V6_LAN1), (link, theirs)):
+    for address, own in ((V6, V6_LAN1), (V6_GLOBAL + "1", V6_GLOBAL + "11"), (link, theirs)):
         one = subscriber(lab, address=own)
         assert one.subscribe(address=address, source=own).status == 200
         wait_for(lambda one=one: one.events)
         assert one.subscribe(callback=f"<http://{LAN1}:{one.port}/>", address=address, source=own).status == 412
+    # Nothing of it on the WAN's side.
+    for to in ("ff02::c", "ff05::c", V6_GLOBAL[:-2] + ":f::1"):
+        assert search(lab.wan, "upnp:rootdevice", to=to, seconds=0.3) == []
+    with pytest.raises(OSError):
+        upnp.connect(lab.wan, V6_GLOBAL[:-2] + ":f::1", timeout=0.5)
+    assert [o.got for o in outside] == [[], []]
     zoned = f"GET /1/desc.xml HTTP/1.1\r\nHost: [{link}%25eth0]:{PORT}\r\n\r\n".encode()
     assert send(lab.lan1, zoned, address=link).status == 200
 
@@ -578,6 +614,24 @@ def test_a_subscription_and_its_events(lab, core):
     assert len(one.events) == 4
     core.counted("delivered", 9)
     assert core.stats["subscriptions"] == 1
+
+
+def test_changes_are_told_together_and_the_last_value_is_right(lab, core):
+    one, slow = subscriber(lab), subscriber(lab, lab.lan2, LAN2, delay=0.5)
+    assert one.subscribe().status == slow.subscribe().status == 200
+    wait_for(lambda: one.events and slow.events)
+    begun = time.monotonic()
+    for n in range(50):
+        core.external = f"11.0.1.{n}"
+        core.tell_state()
+        time.sleep(0.02)
+    for s in (one, slow):
+        wait_for(lambda s=s: s.events[-1].variables.get("ExternalIPAddress") == "11.0.1.49", 10)
+        assert len(s.events) <= 2 + (time.monotonic() - begun) / 0.2
+        assert [e.seq for e in s.events] == list(range(len(s.events)))
+    core.external = WAN
+    core.tell_state()
+    wait_for(lambda: one.events[-1].variables == {"ExternalIPAddress": WAN} == slow.events[-1].variables, 10)
 
 
 def test_the_other_services_events(lab, core):

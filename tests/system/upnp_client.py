@@ -240,9 +240,10 @@ Event = namedtuple("Event", "time sid seq variables")
 
 
 class Subscriber:
-    """Listens for events on a host; status: what it answers (None: nothing)."""
+    """Listens for events on a host; status: what it answers (None: nothing), after a delay in seconds."""
 
-    def __init__(self, host, address, port=0, status=200):
+    def __init__(self, host, address, port=0, status=200, delay=0):
+        self.delay = delay
         self.host = host
         self.address = address
         self.status = status
@@ -287,6 +288,7 @@ class Subscriber:
                 variables = {p[0].tag: p[0].text or "" for p in root}
                 if self.status == 200:
                     self.events.append(Event(time.monotonic(), headers["sid"], int(headers["seq"]), variables))
+                time.sleep(self.delay)
                 connection.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % self.status)
             except OSError:
                 return
