@@ -34,8 +34,11 @@ struct firewall_network {
 struct mapping {
 	enum transport transport;
 	uint16_t external_port;
+	uint16_t more_ports; /* so many follow; then internal.port is external_port */
 	struct endpoint internal;
 	struct address remote; /* only from this host; unspecified = anybody */
+	uint8_t remote_length; /* or from this prefix, as struct prefix has it; 0: one host */
+	enum helper helper;    /* none where the kernel has none: firewall_tracks_ftp() */
 	bool outbound;	       /* at most one of an internal endpoint's mappings */
 	bool reserves;	       /* at most one of an external port's mappings */
 	uint64_t timeout;      /* milliseconds until the kernel ends it by itself; 0 = never */

@@ -248,7 +248,7 @@ struct expression {
 /* clang-format on */
 
 /* Where another host's flow goes whose source port is mapped. */
-enum { SPARE_FIRST = 61000, SPARE_LAST = 65535 };
+enum { SPARE_FIRST = MAPPING_SPARE_PORTS, SPARE_LAST = 65535 };
 
 /* What must be so for a rule to be there. */
 enum {

@@ -120,7 +120,8 @@ new_engine(struct daemon *d)
 		    },
 	    },
 	    d->started);
-	if (!d->policy || !d->engine)
+	if (!d->policy || !d->engine ||
+	    !engine_set_forwards(d->engine, d->config->forward, d->config->forwards, d->started))
 		fatal("out of memory");
 }
 

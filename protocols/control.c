@@ -237,17 +237,20 @@ static json_t *
 lease_json(const struct control_lease *lease)
 {
 	return json_pack(
-	    "{s:o, s:s, s:s, s:o, s:i, s:o, s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:b, s:o, s:o, "
-	    "s:o}",
+	    "{s:o, s:s, s:s, s:o, s:i, s:o, s:i, s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:b, s:o, "
+	    "s:o, s:o}",
 	    "id", uint_json(lease->id), "origin", origin_name(lease->origin), "transport",
 	    transport_name(lease->transport), "external_address",
 	    address_json(&lease->external.address), "external_port", (int)lease->external.port,
 	    "internal_address", address_json(&lease->internal.address), "internal_port",
-	    (int)lease->internal.port, "lifetime", uint_json(lease->lifetime), "remaining",
+	    (int)lease->internal.port, "ports", lease->more_ports + 1, "lifetime",
+	    uint_json(lease->lifetime), "remaining",
 	    lease->remaining == CONTROL_ENDLESS ? json_null() : uint_json(lease->remaining), "age",
 	    uint_json(lease->age), "outbound", (int)lease->outbound, "connections",
-	    uint_json(lease->connections), "description", text_json(lease->description), "enabled",
-	    (int)lease->enabled, "remote_address", address_json(&lease->remote), "upnp_index",
+	    uint_json(lease->connections), "name",
+	    lease->name[0] ? text_json(lease->name) : json_null(), "description",
+	    text_json(lease->description), "enabled", (int)lease->enabled, "remote_address",
+	    address_json(&lease->remote), "upnp_index",
 	    lease->upnp_index == CONTROL_NO_INDEX ? json_null() : uint_json(lease->upnp_index),
 	    "user_agent", text_json(lease->user_agent));
 }
@@ -546,6 +549,7 @@ lease_read(struct fields *f, struct control_lease *lease)
 	lease->external.port = (uint16_t)take_uint(f, "external_port", UINT16_MAX);
 	lease->internal.address = take_address(f, "internal_address");
 	lease->internal.port = (uint16_t)take_uint(f, "internal_port", UINT16_MAX);
+	lease->more_ports = (uint16_t)(take_uint(f, "ports", UINT16_MAX) - 1);
 	lease->lifetime = (uint32_t)take_uint(f, "lifetime", UINT32_MAX);
 	if (is_null(f, "remaining"))
 		lease->remaining = CONTROL_ENDLESS;
@@ -554,6 +558,8 @@ lease_read(struct fields *f, struct control_lease *lease)
 	lease->age = take_uint(f, "age", UINT64_MAX);
 	lease->outbound = take_bool(f, "outbound");
 	lease->connections = take_uint(f, "connections", UINT64_MAX);
+	if (!is_null(f, "name"))
+		take_copy(f, "name", lease->name, sizeof(lease->name));
 	take_copy(f, "description", lease->description, sizeof(lease->description));
 	lease->enabled = take_bool(f, "enabled");
 	lease->remote = take_address(f, "remote_address");

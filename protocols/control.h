@@ -70,9 +70,11 @@ struct control_lease {
 	enum transport transport;
 	struct endpoint external; /* address unspecified: none at the moment */
 	struct endpoint internal;
-	uint32_t lifetime;  /* seconds granted last */
-	uint64_t remaining; /* seconds, CONTROL_ENDLESS: never ends */
-	uint64_t age;	    /* seconds since it was made */
+	uint16_t more_ports;	      /* so many follow, outside and inside */
+	char name[FORWARD_NAME_SIZE]; /* of a forward; "" = none */
+	uint32_t lifetime;	      /* seconds granted last */
+	uint64_t remaining;	      /* seconds, CONTROL_ENDLESS: never ends */
+	uint64_t age;		      /* seconds since it was made */
 	bool outbound;
 	uint64_t connections;
 	char description[MAPPING_DESCRIPTION_MAX + 1];

@@ -69,3 +69,57 @@ map_result_name(enum map_result result)
 {
 	return result_names[result];
 }
+
+static bool
+prefixes_meet(const struct prefix *a, const struct prefix *b)
+{
+	return a->length == 0 || b->length == 0 ||
+	       (a->length < b->length ? prefix_contains(a, &b->address)
+				      : prefix_contains(b, &a->address));
+}
+
+bool
+forwards_overlap(const struct forward *a, const struct forward *b)
+{
+	return (a->transports & b->transports) && a->external.first <= b->external.last &&
+	       b->external.first <= a->external.last && prefixes_meet(&a->remote, &b->remote);
+}
+
+static bool
+is_letter(unsigned char c)
+{
+	return c >= 0x80 || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
+bool
+forward_name_is_good(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		if (!is_letter(c) && (i == 0 || !strchr("0123456789 -_.", c)))
+			return false;
+	}
+	return length > 0 && length < FORWARD_NAME_SIZE;
+}
+
+const char *
+forward_fault(const struct forward *forward)
+{
+	bool range = forward->external.first != forward->external.last;
+
+	if (!address_is_ipv4(&forward->target.address) ||
+	    address_scope(&forward->target.address) == ADDRESS_UNUSABLE)
+		return "an IPv4 address that other hosts can reach as target";
+	if (range || (forward->remote.length && forward->remote.length < 128) || forward->helper)
+		return "one port, for anybody or one host, without a helper";
+	if (range && forward->target.port != forward->external.first)
+		return "a range to keep its port numbers: a target without a port";
+	if (range && forward->external.last >= MAPPING_SPARE_PORTS)
+		return "a range to end below 61000";
+	if (forward->helper == HELPER_FTP && (range || forward->transports != FORWARD_TCP))
+		return "one port of tcp for helper = ftp";
+	return NULL;
+}

@@ -31,6 +31,15 @@ struct port_range {
 	uint16_t last;
 };
 
+/* A connection tracker for protocols that speak of further ports. */
+enum helper { HELPER_NONE, HELPER_FTP };
+
+/* From here up go other hosts' flows that came from a port in use (firewall layout: sn4). */
+enum { MAPPING_SPARE_PORTS = 61000 };
+
+enum { FORWARD_NAME_SIZE = 64 };	   /* with NUL */
+enum { FORWARD_TCP = 1, FORWARD_UDP = 2 }; /* sets of transports */
+
 /* Who made a lease.  Sets of origins carry the conflict and delete matrices (one bit each). */
 enum origin { ORIGIN_STATIC, ORIGIN_NATPMP, ORIGIN_PCP, ORIGIN_UPNP, ORIGINS };
 typedef uint8_t origin_set;
@@ -151,6 +160,28 @@ struct map_reply {
 /* Lifetime of what the admin configured (RFC 6887 11.3). */
 #define MAPPING_LIFETIME_STATIC UINT32_MAX
 
+/* What the admin publishes himself; each transport of it becomes a lease. */
+struct forward {
+	char name[FORWARD_NAME_SIZE];
+	uint8_t transports;
+	struct port_range external;
+	struct endpoint target; /* of a range the first port, which is the external one */
+	struct prefix remote;	/* only from there; length 0 = anybody */
+	enum helper helper;
+	char description[MAPPING_DESCRIPTION_MAX + 1];
+	unsigned line; /* where its section begins in the config; 0: added at run time */
+};
+
+/* Would some packet belong to both?  (A port and a remote host in common.) */
+bool forwards_overlap(const struct forward *, const struct forward *);
+/*
+ * Letters, digits, space, "-", "_", ".", and what is not ASCII; the first a letter, so that it is
+ * not taken for an id.
+ */
+bool forward_name_is_good(const char *);
+/* What its parts do not show: NULL if they fit together, else what is expected. */
+const char *forward_fault(const struct forward *);
+
 /* A lease as shown to the admin and as it will be stored. */
 struct lease_record {
 	uint64_t id; /* unique in a daemon's life, growing; never 0 */
@@ -167,14 +198,19 @@ struct lease_record {
 	struct nonce nonce;
 	uint16_t external_port;
 	struct endpoint internal;
+	uint16_t more_ports;   /* so many follow, outside and inside alike (a static range) */
 	struct address remote; /* only from this host; unspecified = anybody */
-	uint32_t lifetime;     /* seconds granted last */
+	uint8_t remote_length; /* or from this prefix, as struct prefix has it; 0: one host */
+	enum helper helper;
+	unsigned line;	   /* of the config, ORIGIN_STATIC only; 0: added at run time */
+	uint32_t lifetime; /* seconds granted last */
 	monotime created;
 	monotime ends;	      /* MONOTIME_NEVER: static */
 	uint64_t connections; /* seen before the present kernel element was made; add the element's
 				 own */
-	const char *description; /* UTF-8, NULL = none; owned by the table, as is this: */
+	const char *description; /* UTF-8, NULL = none; owned by the table, as are these: */
 	const char *user_agent;	 /* printable ASCII, NULL = none */
+	const char *name;	 /* of a forward, NULL = none */
 };
 
 /* The words for them in logs, the CLI and JSON ("nat-pmp", "udp", "port-taken").  Static strings.

@@ -33,6 +33,7 @@ enum {
 struct reading {
 	struct config config;
 	struct policy_rule rule; /* the section at hand */
+	struct forward forward;	 /* likewise */
 	struct config_text text;
 	struct complaint complaint;
 	size_t closed; /* sections */
@@ -220,6 +221,57 @@ take_client(const struct key *key, const char *word, void *slot)
 	return rule->has_client;
 }
 
+/* Address and port, which may be left out: 0. */
+static bool
+take_target(const struct key *key, const char *word, void *slot)
+{
+	(void)key;
+	struct endpoint *target = slot;
+	char address[ADDRESS_TEXT_SIZE];
+	size_t length = strcspn(word, ":");
+	uint32_t port = 0;
+	if (length >= sizeof(address))
+		return false;
+	memcpy(address, word, length);
+	address[length] = '\0';
+	if (word[length] && (!parse_number(word + length + 1, strlen(word + length + 1), &port) ||
+			     port < 1 || port > PORT_MAX))
+		return false;
+	target->port = (uint16_t)port;
+	return address_parse(address, &target->address);
+}
+
+/* The shortest prefix says as much as none. */
+static bool
+take_remote(const struct key *key, const char *word, void *slot)
+{
+	(void)key;
+	struct prefix *remote = slot;
+	if (!prefix_parse(word, remote) || !address_is_ipv4(&remote->address) ||
+	    remote->length < 96)
+		return false;
+	if (remote->length == 96)
+		*remote = (struct prefix){.length = 0};
+	return remote->length == 0 || !address_is_unspecified(&remote->address);
+}
+
+static bool
+take_helper(const struct key *key, const char *word, void *slot)
+{
+	int chosen = choose(key->expected, word);
+	*(enum helper *)slot = (enum helper)chosen;
+	return chosen >= 0;
+}
+
+static bool
+take_description(const struct key *key, const char *word, void *slot)
+{
+	if (strlen(word) > key->max)
+		return false;
+	strcpy(slot, word);
+	return true;
+}
+
 static bool
 take_external_address(const struct key *key, const char *word, void *slot)
 {
@@ -305,6 +357,14 @@ static const struct key keys[] = {
 	{{"rule", "external-ports"}, take_range, AT(rule.external), PORTS, 0, 0},
 	{{"rule", "internal-ports"}, take_range, AT(rule.internal), PORTS, 0, 0},
 	{{"rule", "description"}, take_text, AT(rule.description), "a pattern", 0, UINT32_MAX},
+	{{"forward", "transport"}, take_transports, AT(forward.transports), "tcp|udp|both", 0, 0},
+	{{"forward", "external-ports"}, take_range, AT(forward.external), PORTS, 0, 0},
+	{{"forward", "target"}, take_target, AT(forward.target), "ADDRESS or ADDRESS:PORT", 0, 0},
+	{{"forward", "remote"}, take_remote, AT(forward.remote),
+	 "ADDRESS or ADDRESS/LENGTH of IPv4, without bits beyond the length", 0, 0},
+	{{"forward", "helper"}, take_helper, AT(forward.helper), "none|ftp", 0, 0},
+	{{"forward", "description"}, take_description, AT(forward.description),
+	 "a text of at most 127 octets", 0, MAPPING_DESCRIPTION_MAX},
 };
 /* clang-format on */
 enum { KEYS = sizeof(keys) / sizeof(*keys) };
@@ -409,15 +469,64 @@ close_rule(const char *title, unsigned line)
 	return true;
 }
 
+/* The first that is in the way of the one at hand; NULL: none. */
+static const struct forward *
+find_overlap(void)
+{
+	const struct config *config = &reading->config;
+	for (size_t i = 0; i < config->forwards; i++) {
+		if (forwards_overlap(&config->forward[i], &reading->forward))
+			return &config->forward[i];
+	}
+	return NULL;
+}
+
+static bool
+close_forward(const char *title, unsigned line)
+{
+	struct config *config = &reading->config;
+	struct forward *forward = &reading->forward;
+	if (!forward_name_is_good(title))
+		return complain_at(line, "forward", title,
+				   "a name of at most 63 letters, digits, spaces, \"-\", \"_\" "
+				   "and \".\" that begins with a letter");
+	strcpy(forward->name, title);
+	forward->line = line;
+	if (!forward->target.port)
+		forward->target.port = forward->external.first;
+	const char *expected = forward_fault(forward);
+	if (expected)
+		return complain(&reading->complaint, line, "forward \"%s\": expected %s", title,
+				expected);
+	const struct forward *other = find_overlap();
+	if (other)
+		return complain(
+		    &reading->complaint, line,
+		    "forward \"%s\" overlaps forward \"%s\" of line %u, expected another "
+		    "port, transport or remote",
+		    title, other->name, other->line);
+	config->forward =
+	    must(reallocarray(config->forward, config->forwards + 1, sizeof(*config->forward)));
+	config->forward[config->forwards++] = *forward;
+	*forward = (struct forward){.line = 0};
+	return true;
+}
+
+enum { REQUIRED_MAX = 3 };
+
 static const struct section {
 	const char *name;
 	cfg_flag_t flags;
-	const char *required; /* key, or NULL */
+	const char *required[REQUIRED_MAX + 1]; /* keys, ended by NULL */
 	bool (*close)(const char *title, unsigned line);
 } sections[] = {
-    {"lan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, NULL, close_lan},
-    {"wan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, NULL, close_wan},
-    {"rule", CFGF_MULTI, "action", close_rule},
+    {"lan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, {NULL}, close_lan},
+    {"wan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, {NULL}, close_wan},
+    {"rule", CFGF_MULTI, {"action"}, close_rule},
+    {"forward",
+     CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES,
+     {"transport", "external-ports", "target"},
+     close_forward},
 };
 enum { SECTIONS = sizeof(sections) / sizeof(*sections) };
 
@@ -463,9 +572,11 @@ close_section(cfg_t *cfg, cfg_opt_t *option)
 	const struct section *section = sections;
 	while (strcmp(section->name, option->name) != 0)
 		section++;
-	if (section->required && line_of(section->name, section->required) == 0) {
+	for (const char *const *key = section->required; *key; key++) {
+		if (line_of(section->name, *key) > 0)
+			continue;
 		complain(&reading->complaint, (unsigned)cfg->line, "end of %s, expected %s in it",
-			 section->name, section->required);
+			 section->name, *key);
 		return -1;
 	}
 	for (size_t i = 0; i < KEYS; i++) {
@@ -497,7 +608,7 @@ take_error(cfg_t *cfg, const char *format, va_list arguments)
 	if (strstr(found, "no such option") == found)
 		expect_options(cfg, expected, sizeof(expected));
 	else if (strstr(found, "found duplicate title") == found)
-		snprintf(expected, sizeof(expected), "; expected another interface");
+		snprintf(expected, sizeof(expected), "; expected another name");
 	unsigned line = (unsigned)cfg->line;
 	unsigned lines = reading->text.lines;
 	complain(&reading->complaint, line < lines ? line : lines, "%s%s", found, expected);
@@ -628,6 +739,7 @@ config_free(struct config *config)
 	for (size_t i = 0; i < config->rules; i++)
 		free(config->rule[i].description);
 	free(config->rule);
+	free(config->forward);
 	free(config->lan);
 	free(config->state_directory);
 	free(config->control_socket);

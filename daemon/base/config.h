@@ -68,6 +68,8 @@ struct config {
 	struct config_wan wan;
 	struct policy_rule *rule;
 	size_t rules;
+	struct forward *forward;
+	size_t forwards;
 	char *state_directory;
 	char *control_socket;
 	bool control_readable; /* control-access = all: everybody may read, not only root and group

@@ -72,10 +72,17 @@ nonce_differs(const struct lease *lease, const struct map_request *request)
 	       memcmp(&lease->record.nonce, &request->nonce, sizeof(request->nonce)) != 0;
 }
 
-static void
-describe(const struct decider *d, const struct lease *lease, struct map_reply *reply)
+/* The external port of the request's internal one: of a range, which keeps its ports, the same. */
+static uint16_t
+external_port(const struct lease *lease, const struct map_request *request)
 {
-	reply->external = (struct endpoint){d->external, lease->record.external_port};
+	return lease->record.more_ports ? request->internal.port : lease->record.external_port;
+}
+
+static void
+describe(const struct decider *d, uint16_t port, struct map_reply *reply)
+{
+	reply->external = (struct endpoint){d->external, port};
 }
 
 /* Exactly what was wanted, or any, if it need not be exact. */
@@ -95,9 +102,9 @@ decide_static(const struct decider *d, const struct map_request *request, const 
 {
 	if (address_is_unspecified(&d->external))
 		return MAP_NO_ADDRESS;
-	if (!meets_wish(d, request, lease->record.external_port))
+	if (!meets_wish(d, request, external_port(lease, request)))
 		return MAP_PORT_TAKEN;
-	describe(d, lease, reply);
+	describe(d, external_port(lease, request), reply);
 	/* lifetime_min 0: this protocol never states more than was asked for. */
 	reply->lifetime = request->lifetime_min ? MAPPING_LIFETIME_STATIC : request->lifetime;
 	return MAP_OK;
@@ -175,7 +182,7 @@ renew(struct decider *d, const struct map_request *request, struct lease *lease,
 	reply->lifetime = granted_lifetime(request);
 	if (!apply_renewal(d, request, lease, reply->lifetime))
 		return MAP_NO_RESOURCES;
-	describe(d, lease, reply);
+	describe(d, lease->record.external_port, reply);
 	return MAP_OK;
 }
 
@@ -244,7 +251,7 @@ insert(struct decider *d, const struct map_request *request, uint16_t port, stru
 	if (!lease)
 		return MAP_NO_RESOURCES;
 	reply->lifetime = lifetime;
-	describe(d, lease, reply);
+	describe(d, lease->record.external_port, reply);
 	return MAP_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "decision.h"
+#include "forwards.h"
 #include "transaction.h"
 #include "../base/log.h"
 
@@ -76,9 +77,30 @@ engine_free(struct engine *e)
 }
 
 static void
+log_forward(const char *event, const struct lease_record *r)
+{
+	char target[ADDRESS_TEXT_SIZE], remote[PREFIX_TEXT_SIZE] = "any";
+	const struct prefix from = {r->remote, r->remote_length ? r->remote_length : 128};
+
+	if (!address_is_unspecified(&r->remote))
+		prefix_print(&from, remote);
+	log_line(LOG_LEVEL_INFO, "forward", event,
+		 "name=\"%s\" id=%" PRIu64
+		 " transport=%s external=%u-%u target=%s internal=%u remote=%s line=%u",
+		 r->name, r->id, transport_name(r->transport), r->external_port,
+		 r->external_port + r->more_ports, address_print(&r->internal.address, target),
+		 r->internal.port, remote, r->line);
+}
+
+static void
 log_lease(struct engine *e, const char *event, const struct lease_record *r)
 {
 	char client[ADDRESS_TEXT_SIZE];
+
+	if (r->origin == ORIGIN_STATIC) {
+		log_forward(event, r);
+		return;
+	}
 
 	if (log_limited(&e->limit, LOG_LEVEL_INFO, e->now))
 		log_line(
@@ -97,6 +119,7 @@ static const struct {
     [ENDING_DELETED] = {"deleted", offsetof(struct counters, deleted)},
     [ENDING_REMOVED] = {"removed", offsetof(struct counters, removed)},
     [ENDING_REPLACED] = {"replaced", offsetof(struct counters, deleted)},
+    [ENDING_TAKEN] = {"taken-by-forward", offsetof(struct counters, removed)},
 };
 
 /* Once for each operation; what none of the batch did is one for itself. */
@@ -117,6 +140,8 @@ settle_change(void *arg, const struct change *change)
 		if (change->ending && change->existed)
 			count_table_change(e, change);
 		e->counters.kernel_refusals += change->refused;
+		if (record->origin == ORIGIN_STATIC)
+			log_forward("refused-by-kernel", record);
 		for (size_t i = 0; i < e->members; i++)
 			if (e->batch[i].reply.result == MAP_OK &&
 			    decision_stands_on(&e->batch[i].request, record))
@@ -129,8 +154,8 @@ settle_change(void *arg, const struct change *change)
 		log_lease(e, endings[change->ending].event, record);
 	} else if (!change->existed) {
 		count_table_change(e, change);
-		e->counters.granted++;
-		log_lease(e, "granted", record);
+		e->counters.granted += record->origin != ORIGIN_STATIC;
+		log_lease(e, record->origin == ORIGIN_STATIC ? "added" : "granted", record);
 	} else if (change->touched) {
 		if (change->operations)
 			count_table_change(e, change);
@@ -400,6 +425,18 @@ engine_remove(struct engine *e, uint64_t id, monotime now)
 	struct lease *lease = lease_table_by_id(e->table, id);
 
 	return lease && transaction_end(e->transaction, lease, ENDING_REMOVED, now);
+}
+
+bool
+engine_set_forwards(struct engine *e, const struct forward *set, size_t count, monotime now)
+{
+	return forwards_set(e->table, e->transaction, set, count, now);
+}
+
+bool
+engine_add_forward(struct engine *e, const struct forward *forward, monotime now)
+{
+	return forwards_add(e->table, e->transaction, forward, now);
 }
 
 int

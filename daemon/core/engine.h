@@ -46,6 +46,15 @@ monotime engine_run(struct engine *, monotime now);
 bool engine_remove(struct engine *, uint64_t id, monotime now);
 
 /*
+ * Makes the config's static forwards this set, which has no overlaps; those that stay are not
+ * touched.  Takes part in the batch: flush after it, but before the first engine_set_network(),
+ * which then brings them into the kernel.  False: out of memory, some are missing.
+ */
+bool engine_set_forwards(struct engine *, const struct forward *, size_t count, monotime now);
+/* One more, that no other conflicts with (forwards_conflict()); likewise. */
+bool engine_add_forward(struct engine *, const struct forward *, monotime now);
+
+/*
  * The WAN and LANs as they are now; external: the address told to clients, unspecified = none.  A
  * change of external starts a new epoch.  The kernel's table is created by the first call.  0 or
  * -errno.

@@ -4,7 +4,6 @@
 #include "lease_table.h"
 
 #include <assert.h>
-#include <bsd/sys/queue.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,6 +162,7 @@ TREE(lease_clients, lease_client, by_address, compare_client)
 TREE(lease_agents, lease_agent, by_text, compare_agent)
 TREE(quarantine_ports, quarantine, by_port, compare_quarantine_port)
 TREE(quarantine_internals, quarantine, by_internal, compare_quarantine_internal)
+TAILQ_HEAD(lease_statics, lease);
 
 enum { TCP, UDP, TRANSPORTS };
 
@@ -171,6 +171,7 @@ struct claims {
 	uint64_t
 	    companion[PORT_WORDS]; /* kept by a lease of the other transport for its own client */
 	uint64_t quarantined[PORT_WORDS];
+	uint64_t ranged[PORT_WORDS]; /* within a range, perhaps of one that ended */
 };
 
 struct lease_table {
@@ -178,6 +179,7 @@ struct lease_table {
 	struct lease_externals externals;
 	struct lease_internals internals;
 	struct lease_ends ends;
+	struct lease_statics statics; /* few, since the admin made them; only they are ranges */
 	struct lease_clients clients;
 	struct lease_agents agents;
 	struct quarantine_ports quarantine_ports;
@@ -219,8 +221,10 @@ lease_table_new(void)
 {
 	struct lease_table *table = calloc(1, sizeof(*table));
 
-	if (table)
+	if (table) {
 		TAILQ_INIT(&table->quarantine_ages);
+		TAILQ_INIT(&table->statics);
+	}
 	return table;
 }
 
@@ -352,12 +356,24 @@ release_agent(struct lease_table *table, const char *text)
 }
 
 static void
-mark_ports(struct lease_table *table, const struct lease_record *record, bool on)
+mark_port(struct lease_table *table, const struct lease_record *record, uint16_t port, bool on)
 {
-	set_bit(table->claims[row(record->transport)].leased, record->external_port, on);
+	set_bit(table->claims[row(record->transport)].leased, port, on);
 	if (record->companion)
-		set_bit(table->claims[row(other(record->transport))].companion,
-			record->external_port, on);
+		set_bit(table->claims[row(other(record->transport))].companion, port, on);
+}
+
+static void
+link_static(struct lease_table *table, struct lease *lease)
+{
+	const struct lease_record *r = &lease->record;
+
+	TAILQ_INSERT_TAIL(&table->statics, lease, by_static);
+	for (uint32_t i = 1; i <= r->more_ports; i++) {
+		mark_port(table, r, (uint16_t)(r->external_port + i), true);
+		set_bit(table->claims[row(r->transport)].ranged, (uint16_t)(r->external_port + i),
+			true);
+	}
 }
 
 static void
@@ -371,8 +387,11 @@ link_lease(struct lease_table *table, struct lease *lease)
 	count_ancestors(lease);
 	RB_INSERT(lease_internals, &table->internals, lease);
 	RB_INSERT(lease_ends, &table->ends, lease);
-	mark_ports(table, &lease->record, true);
-	lease->client->leases++;
+	mark_port(table, &lease->record, lease->record.external_port, true);
+	if (lease->record.origin == ORIGIN_STATIC)
+		link_static(table, lease);
+	else
+		lease->client->leases++;
 	table->count++;
 }
 
@@ -392,10 +411,11 @@ lease_table_insert(struct lease_table *table, const struct lease_record *record)
 	}
 	lease->client = client;
 	lease->record = *record;
-	lease->record.description = lease->record.user_agent = NULL;
+	lease->record.description = lease->record.user_agent = lease->record.name = NULL;
 	if (address_is_unspecified(&record->remote))
 		lease->record.remote = anybody;
 	if ((record->description && !lease_set_description(lease, record->description)) ||
+	    (record->name && !lease_set_name(lease, record->name)) ||
 	    (record->user_agent && !lease_table_set_user_agent(table, lease, record->user_agent))) {
 		lease_table_discard(table, lease);
 		return NULL;
@@ -419,11 +439,19 @@ lease_table_unlink(struct lease_table *table, struct lease *lease, monotime now)
 	RB_REMOVE(lease_externals, &table->externals, lease);
 	RB_REMOVE(lease_internals, &table->internals, lease);
 	RB_REMOVE(lease_ends, &table->ends, lease);
-	lease->client->leases--;
+	if (lease->record.origin == ORIGIN_STATIC)
+		TAILQ_REMOVE(&table->statics, lease, by_static);
+	else
+		lease->client->leases--;
 	table->count--;
-	if (!lease_table_by_external(table, lease->record.transport, lease->record.external_port)) {
-		mark_ports(table, &lease->record, false);
-		start_quarantine(table, &lease->record, now);
+	for (uint32_t i = 0; i <= lease->record.more_ports; i++) {
+		uint16_t port = (uint16_t)(lease->record.external_port + i);
+
+		if (lease_table_by_external(table, lease->record.transport, port))
+			continue;
+		mark_port(table, &lease->record, port, false);
+		if (lease->record.origin != ORIGIN_STATIC)
+			start_quarantine(table, &lease->record, now);
 	}
 }
 
@@ -442,6 +470,7 @@ void
 lease_table_discard(struct lease_table *table, struct lease *lease)
 {
 	release_client(table, lease->client);
+	free((char *)lease->record.name);
 	free((char *)lease->record.description);
 	release_agent(table, lease->record.user_agent);
 	free(lease);
@@ -457,16 +486,28 @@ lease_table_set_lifetime(struct lease_table *table, struct lease *lease, uint32_
 	RB_INSERT(lease_ends, &table->ends, lease);
 }
 
+static bool
+set_text(const char **text, const char *to)
+{
+	char *copy = *to ? strdup(to) : NULL;
+
+	if (*to && !copy)
+		return false;
+	free((char *)*text);
+	*text = copy;
+	return true;
+}
+
 bool
 lease_set_description(struct lease *lease, const char *description)
 {
-	char *copy = *description ? strdup(description) : NULL;
+	return set_text(&lease->record.description, description);
+}
 
-	if (*description && !copy)
-		return false;
-	free((char *)lease->record.description);
-	lease->record.description = copy;
-	return true;
+bool
+lease_set_name(struct lease *lease, const char *name)
+{
+	return set_text(&lease->record.name, name);
 }
 
 bool
@@ -522,16 +563,39 @@ at_port(struct lease *lease, enum transport transport, uint16_t port)
 		   : NULL;
 }
 
+static bool
+lies_in(uint16_t port, uint16_t first, uint16_t more)
+{
+	return port >= first && port - first <= more;
+}
+
+static struct lease *
+range_at(const struct lease_table *table, enum transport transport, uint16_t port)
+{
+	struct lease *lease;
+
+	if (!has_bit(table->claims[row(transport)].ranged, port))
+		return NULL;
+	TAILQ_FOREACH (lease, &table->statics, by_static)
+		if (lease->record.transport == transport &&
+		    lies_in(port, lease->record.external_port, lease->record.more_ports))
+			return lease;
+	return NULL;
+}
+
 struct lease *
 lease_table_by_external(const struct lease_table *table, enum transport transport, uint16_t port)
 {
 	struct lease key = {
 	    .record = {.transport = transport, .external_port = port, .remote = anybody}};
+	struct lease *lease;
 
 	if (!has_bit(table->claims[row(transport)].leased, port))
 		return NULL;
-	return at_port(RB_NFIND(lease_externals, (struct lease_externals *)&table->externals, &key),
-		       transport, port);
+	lease =
+	    at_port(RB_NFIND(lease_externals, (struct lease_externals *)&table->externals, &key),
+		    transport, port);
+	return lease ? lease : range_at(table, transport, port);
 }
 
 struct lease *
@@ -559,8 +623,11 @@ lease_keeps_port(const struct lease_table *table, const struct lease *lease)
 	const struct lease_record *r = &lease->record;
 	const struct lease *l = lease_table_by_external(table, r->transport, r->external_port);
 
+	if (r->more_ports)
+		return address_is_unspecified(&r->remote);
 	for (; l; l = lease_next_external(l))
-		if (l != lease && !l->record.disabled && compare_end(l, lease) > 0)
+		if (l != lease && !l->record.disabled && !l->record.more_ports &&
+		    compare_end(l, lease) > 0)
 			return false;
 	return !r->disabled;
 }
@@ -580,7 +647,15 @@ lease_table_by_internal(const struct lease_table *table, enum transport transpor
 	struct lease *lease =
 	    RB_NFIND(lease_internals, (struct lease_internals *)&table->internals, &key);
 
-	return same_internal(lease, transport, internal) ? lease : NULL;
+	if (same_internal(lease, transport, internal))
+		return lease;
+	TAILQ_FOREACH (lease, &table->statics, by_static)
+		if (lease->record.transport == transport &&
+		    address_is_unspecified(&lease->record.remote) &&
+		    address_equal(&lease->record.internal.address, &internal->address) &&
+		    lies_in(internal->port, lease->record.internal.port, lease->record.more_ports))
+			return lease;
+	return NULL;
 }
 
 struct lease *
@@ -597,7 +672,9 @@ lease_goes_out(const struct lease_table *table, const struct lease *lease)
 	const struct lease *l =
 	    lease_table_by_internal(table, lease->record.transport, &lease->record.internal);
 
-	while (l && l->record.disabled)
+	if (lease->record.more_ports)
+		return address_is_unspecified(&lease->record.remote);
+	while (l && (l->record.disabled || l->record.more_ports))
 		l = lease_next_internal(l);
 	return l == lease;
 }
@@ -618,6 +695,18 @@ lease_next_of_client(const struct lease *lease)
 	struct lease *next = RB_NEXT(lease_internals, NULL, (struct lease *)lease);
 
 	return next && next->client == lease->client ? next : NULL;
+}
+
+struct lease *
+lease_table_first_static(const struct lease_table *table)
+{
+	return TAILQ_FIRST(&table->statics);
+}
+
+struct lease *
+lease_next_static(const struct lease *lease)
+{
+	return TAILQ_NEXT(lease, by_static);
 }
 
 struct lease *

@@ -6,6 +6,7 @@
 #ifndef PORTLEASE_LEASE_TABLE_H
 #define PORTLEASE_LEASE_TABLE_H
 
+#include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
 #include "../../protocols/mapping.h"
@@ -26,6 +27,7 @@ struct lease {
 	RB_ENTRY(lease) by_external;
 	RB_ENTRY(lease) by_internal;
 	RB_ENTRY(lease) by_end;
+	TAILQ_ENTRY(lease) by_static;
 	struct lease_client *client;
 	struct change *change; /* the engine's note of what the present batch did to it */
 };
@@ -40,11 +42,12 @@ void lease_table_free(struct lease_table *); /* frees the leases too; NULL is al
 /*
  * A new lease from *record (id, created given by the caller's record; texts copied; id 0: the next
  * one is given). Ends a quarantine of its port.  No lease may have its transport, external
- * port and remote host; others of that port must be of the same client.  NULL: out of memory.
+ * port and remote host; others of that port must be of the same client, or static like it.  NULL:
+ * out of memory.
  */
 struct lease *lease_table_insert(struct lease_table *, const struct lease_record *);
-/* Takes a lease out and puts its port in quarantine from now on.  The caller discards it, or
- * relinks it. */
+/* Takes a lease out and puts its port in quarantine from now on, but for a static one's.  The
+ * caller discards it, or relinks it. */
 void lease_table_unlink(struct lease_table *, struct lease *, monotime now);
 /* Undoes an unlink whose port has not been given out since.  Cannot fail. */
 void lease_table_relink(struct lease_table *, struct lease *);
@@ -55,13 +58,15 @@ void lease_table_set_lifetime(struct lease_table *, struct lease *, uint32_t lif
 /* Copies; false: out of memory, the old one stays. */
 bool lease_set_description(struct lease *, const char *);
 bool lease_table_set_user_agent(struct lease_table *, struct lease *, const char *); /* likewise */
+bool lease_set_name(struct lease *, const char *);				     /* likewise */
 
 struct lease *lease_table_by_id(const struct lease_table *, uint64_t id);
 /* The first at an external port, that for anybody before those for one remote host;
- * lease_next_external() gives the rest. */
+ * lease_next_external() gives the rest.  Where none begins: a range that the port lies in. */
 struct lease *lease_table_by_external(const struct lease_table *, enum transport, uint16_t port);
 struct lease *lease_next_external(const struct lease *); /* same port, or NULL */
-/* Of an internal endpoint's enabled leases the oldest: outbound packets leave through it. */
+/* Of an internal endpoint's enabled leases the oldest: outbound packets leave through it.  A range
+ * is not compared: it does if it is for anybody, where no lease does; and keeps its ports so. */
 bool lease_goes_out(const struct lease_table *, const struct lease *);
 /* Of an external port's enabled leases the last to end: it keeps the port from other hosts' flows.
  */
@@ -69,7 +74,8 @@ bool lease_keeps_port(const struct lease_table *, const struct lease *);
 /* The one for exactly that remote host, or for anybody. */
 struct lease *lease_table_by_remote(const struct lease_table *, enum transport, uint16_t port,
 				    const struct address *remote);
-/* The oldest of an internal endpoint; the others follow by lease_next_internal(). */
+/* The oldest of an internal endpoint; the others follow by lease_next_internal().  Where none
+ * begins: a range for anybody that it lies in. */
 struct lease *lease_table_by_internal(const struct lease_table *, enum transport,
 				      const struct endpoint *);
 struct lease *lease_next_internal(const struct lease *); /* same endpoint, or NULL */
@@ -77,6 +83,9 @@ struct lease *lease_next_internal(const struct lease *); /* same endpoint, or NU
  */
 struct lease *lease_table_first_of_client(const struct lease_table *, const struct address *);
 struct lease *lease_next_of_client(const struct lease *);
+/* The static ones, the oldest first. */
+struct lease *lease_table_first_static(const struct lease_table *);
+struct lease *lease_next_static(const struct lease *);
 struct lease *lease_table_first_to_end(const struct lease_table *); /* NULL: none ends */
 /* In order of id: the first with an id above the given one; for walking in pages. */
 struct lease *lease_table_after_id(const struct lease_table *, uint64_t id);
@@ -85,7 +94,8 @@ struct lease *lease_table_after_id(const struct lease_table *, uint64_t id);
 struct lease *lease_table_at(const struct lease_table *, size_t index);
 
 size_t lease_table_count(const struct lease_table *);
-size_t lease_table_count_of_client(const struct lease_table *, const struct address *);
+size_t lease_table_count_of_client(const struct lease_table *,
+				   const struct address *); /* without static ones */
 
 /* Who wants a port, for questions about it. */
 struct port_wish {

@@ -174,13 +174,17 @@ lease_mapping(const struct lease_record *record, monotime now,
 {
 	monotime left = record->ends > now ? record->ends - now : 0;
 
-	snprintf(comment, TRANSACTION_COMMENT_SIZE, "%s %" PRIu64, origin_name(record->origin),
-		 record->id);
+	snprintf(comment, TRANSACTION_COMMENT_SIZE, "%s %" PRIu64 "%s%s",
+		 origin_name(record->origin), record->id, record->name ? " " : "",
+		 record->name ? record->name : "");
 	return (struct mapping){
 	    .transport = record->transport,
 	    .external_port = record->external_port,
+	    .more_ports = record->more_ports,
 	    .internal = record->internal,
 	    .remote = record->remote,
+	    .remote_length = record->remote_length,
+	    .helper = record->helper,
 	    .outbound = record->outbound,
 	    .reserves = record->reserves,
 	    .timeout = record->ends == MONOTIME_NEVER ? 0 : (uint64_t)(left + TRANSACTION_GRACE),

@@ -21,6 +21,7 @@ enum ending {
 	ENDING_DELETED,
 	ENDING_REMOVED,
 	ENDING_REPLACED,
+	ENDING_TAKEN, /* a forward wanted its port */
 	ENDING_REFUSED
 };
 
@@ -86,7 +87,7 @@ void transaction_settle(struct transaction *, settled_fn *, void *arg);
 /* The kernel's view of a lease: its time-out outlasts the lease a little, so that ending it is ours
  * while we live. */
 #define TRANSACTION_GRACE (5 * MONOTIME_SECOND)
-enum { TRANSACTION_COMMENT_SIZE = 48 };
+enum { TRANSACTION_COMMENT_SIZE = 128 };
 struct mapping lease_mapping(const struct lease_record *, monotime now,
 			     char comment[TRANSACTION_COMMENT_SIZE]);
 

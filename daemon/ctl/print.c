@@ -61,17 +61,21 @@ duration(uint64_t s, char out[CELL_SIZE])
 	return out;
 }
 
+/* With the last port of a range. */
 static const char *
-endpoint(const struct endpoint *e, char out[CELL_SIZE])
+endpoint(const struct endpoint *e, uint16_t more_ports, char out[CELL_SIZE])
 {
 	char address[ADDRESS_TEXT_SIZE];
 	bool ipv4 = address_is_ipv4(&e->address);
+	int length;
 
 	if (address_is_unspecified(&e->address))
-		snprintf(out, CELL_SIZE, "-:%u", e->port);
+		length = snprintf(out, CELL_SIZE, "-:%u", e->port);
 	else
-		snprintf(out, CELL_SIZE, ipv4 ? "%s:%u" : "[%s]:%u",
-			 address_print(&e->address, address), e->port);
+		length = snprintf(out, CELL_SIZE, ipv4 ? "%s:%u" : "[%s]:%u",
+				  address_print(&e->address, address), e->port);
+	if (more_ports)
+		snprintf(out + length, CELL_SIZE - (size_t)length, "-%u", e->port + more_ports);
 	return out;
 }
 
@@ -87,13 +91,13 @@ cell_id(const struct control_lease *l, char out[CELL_SIZE])
 static const char *
 cell_external(const struct control_lease *l, char out[CELL_SIZE])
 {
-	return endpoint(&l->external, out);
+	return endpoint(&l->external, l->more_ports, out);
 }
 
 static const char *
 cell_internal(const struct control_lease *l, char out[CELL_SIZE])
 {
-	return endpoint(&l->internal, out);
+	return endpoint(&l->internal, l->more_ports, out);
 }
 
 static const char *
@@ -196,6 +200,16 @@ column_width(const struct column *column, const struct control_lease *leases, si
 	return used ? width : 0;
 }
 
+/* A forward's name comes first. */
+static void
+print_description(const struct control_lease *l)
+{
+	print_text(l->name);
+	if (l->name[0] && l->description[0])
+		fputs(": ", stdout);
+	print_text(l->name[0] || l->description[0] ? l->description : "-");
+}
+
 static void
 print_cell(const char *text, int width, bool right)
 {
@@ -217,10 +231,7 @@ print_list(const struct control_lease *leases, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		for (int c = 0; c < COLUMNS; c++)
 			print_cell(columns[c].cell(&leases[i], cell), width[c], columns[c].right);
-		if (leases[i].description[0])
-			print_text(leases[i].description);
-		else
-			putchar('-');
+		print_description(&leases[i]);
 		putchar('\n');
 	}
 }
@@ -231,8 +242,8 @@ print_lease(const struct control_lease *l)
 	char cell[CELL_SIZE];
 
 	printf("id           %" PRIu64 "\n", l->id);
-	printf("external     %s\n", endpoint(&l->external, cell));
-	printf("internal     %s\n", endpoint(&l->internal, cell));
+	printf("external     %s\n", endpoint(&l->external, l->more_ports, cell));
+	printf("internal     %s\n", endpoint(&l->internal, l->more_ports, cell));
 	printf("transport    %s\n", transport_name(l->transport));
 	printf("origin       %s\n", origin_name(l->origin));
 	printf("lifetime     %s\n",
@@ -249,7 +260,7 @@ print_lease(const struct control_lease *l)
 	printf("user agent   ");
 	print_text(l->user_agent[0] ? l->user_agent : "-");
 	printf("\ndescription  ");
-	print_text(l->description[0] ? l->description : "-");
+	print_description(l);
 	putchar('\n');
 }
 

@@ -263,6 +263,7 @@ put_lease(struct client *client, const struct lease *lease)
 	    .transport = record->transport,
 	    .external = {engine_external_address(options->engine), record->external_port},
 	    .internal = record->internal,
+	    .more_ports = record->more_ports,
 	    .lifetime = record->lifetime,
 	    .remaining =
 		record->ends == MONOTIME_NEVER ? CONTROL_ENDLESS : lease_remaining(record, now),
@@ -273,6 +274,8 @@ put_lease(struct client *client, const struct lease *lease)
 	    .remote = record->remote,
 	    .upnp_index = options->config->upnp.on ? client->walked - 1 : CONTROL_NO_INDEX,
 	};
+	snprintf(reply.lease.name, sizeof(reply.lease.name), "%s",
+		 record->name ? record->name : "");
 	snprintf(reply.lease.description, sizeof(reply.lease.description), "%s",
 		 or_empty(record->description));
 	snprintf(reply.lease.user_agent, sizeof(reply.lease.user_agent), "%s",

@@ -443,7 +443,42 @@ static const struct words {
      {"", "0", "65536", "80,443", "http", "6889-6881"}},
     {"rule", "internal-ports", PORTS, {"22", "1-1023"}, {"", "0", "0-1023", "ssh"}},
     {"rule", "description", "a pattern", {"", "*", "µTorrent*"}, {NULL}},
+    {"forward", "transport", "tcp|udp|both", {"tcp", "udp", "both"}, {"", "all", "17"}},
+    {"forward",
+     "external-ports",
+     PORTS,
+     {"1", "80", "65535"},
+     {"", "0", "65536", "80,443", "http", "8010-8000"}},
+    {"forward",
+     "target",
+     "ADDRESS or ADDRESS:PORT",
+     {"192.168.1.10", "192.168.1.10:80", "11.0.0.1:65535"},
+     {"", "192.168.1.10:", "192.168.1.10:0", "192.168.1.10:080", "192.168.1.10:65536", "server:80",
+      "192.168.1.0/24", "fe80::1", ":80"}},
+    {"forward",
+     "remote",
+     "ADDRESS or ADDRESS/LENGTH of IPv4, without bits beyond the length",
+     {"198.51.100.7", "198.51.100.7/32", "0.0.0.0/0"},
+     {"", "198.51.100.7/24", "2001:db8::/32", "::/0", "0.0.0.0/1", "any"}},
+    {"forward", "helper", "none|ftp", {"none"}, {"", "tftp", "yes"}},
+    {"forward",
+     "description",
+     "a text of at most 127 octets",
+     {"", "µ", X53 X53 "123456789012345678901"},
+     {X53 X53 "1234567890123456789012"}},
 };
+
+/* What a forward must have, but for the key at hand. */
+static const char *
+rest_of_forward(const char *key)
+{
+	static char rest[128];
+	snprintf(rest, sizeof(rest), "%s %s %s",
+		 strcmp(key, "transport") == 0 ? "" : "transport = tcp",
+		 strcmp(key, "external-ports") == 0 ? "" : "external-ports = 80",
+		 strcmp(key, "target") == 0 ? "" : "target = 192.168.1.10");
+	return rest;
+}
 
 /* The value is in line 5. */
 static struct config *
@@ -452,13 +487,16 @@ read_word(const struct words *row, const char *word)
 	bool lone = strcmp(row->key, "action") == 0;
 	bool rule = strcmp(row->section, "rule") == 0;
 	bool wan = strcmp(row->section, "wan") == 0;
+	bool forward = strcmp(row->section, "forward") == 0;
 	char text[1024];
-	snprintf(text, sizeof(text), "lan br0 {\n}\n%s\n\n%s = '%s'\n\n%s\n%s\n",
+	snprintf(text, sizeof(text), "lan br0 {\n}\n%s%s\n\n%s = '%s'\n\n%s\n%s\n",
 		 wan		 ? "wan wan0 {"
 		 : rule && !lone ? "rule { action = allow"
 		 : rule		 ? "rule {"
+		 : forward	 ? "forward f { "
 				 : "",
-		 row->key, word, wan || rule ? "}" : "", wan ? "" : "wan wan0 { }");
+		 forward ? rest_of_forward(row->key) : "", row->key, word,
+		 wan || rule || forward ? "}" : "", wan ? "" : "wan wan0 { }");
 	return read_text(text);
 }
 

@@ -53,6 +53,8 @@ assert_lease_equal(const struct control_lease *a, const struct control_lease *b)
 	assert_int_equal(a->external.port, b->external.port);
 	assert_memory_equal(&a->internal.address, &b->internal.address, sizeof(struct address));
 	assert_int_equal(a->internal.port, b->internal.port);
+	assert_int_equal(a->more_ports, b->more_ports);
+	assert_string_equal(a->name, b->name);
 	assert_int_equal(a->lifetime, b->lifetime);
 	assert_true(a->remaining == b->remaining);
 	assert_int_equal(a->age, b->age);
@@ -91,14 +93,14 @@ lease_as_documented(void **state)
 
 	(void)state;
 	assert_true(control_lease_json(&lease, text, sizeof(text)) > 0);
-	assert_string_equal(text,
-			    "{\"id\":12345678901,\"origin\":\"pcp\",\"transport\":\"udp\","
-			    "\"external_address\":\"203.0.113.5\",\"external_port\":4500,"
-			    "\"internal_address\":\"192.168.1.10\",\"internal_port\":500,"
-			    "\"lifetime\":7200,\"remaining\":3599,\"age\":42,\"outbound\":true,"
-			    "\"connections\":7,\"description\":\"game \\\"one\\\"\\n\xc3\xa9\","
-			    "\"enabled\":false,\"remote_address\":\"198.51.100.7\","
-			    "\"upnp_index\":3,\"user_agent\":\"A \\\"b\\\" \\\\c\"}");
+	assert_string_equal(
+	    text, "{\"id\":12345678901,\"origin\":\"pcp\",\"transport\":\"udp\","
+		  "\"external_address\":\"203.0.113.5\",\"external_port\":4500,"
+		  "\"internal_address\":\"192.168.1.10\",\"internal_port\":500,\"ports\":1,"
+		  "\"lifetime\":7200,\"remaining\":3599,\"age\":42,\"outbound\":true,"
+		  "\"connections\":7,\"name\":null,\"description\":\"game \\\"one\\\"\\n\xc3\xa9\","
+		  "\"enabled\":false,\"remote_address\":\"198.51.100.7\","
+		  "\"upnp_index\":3,\"user_agent\":\"A \\\"b\\\" \\\\c\"}");
 	lease.external.address = address("0.0.0.0");
 	lease.remaining = CONTROL_ENDLESS;
 	lease.remote = lease.external.address;
@@ -107,6 +109,11 @@ lease_as_documented(void **state)
 	assert_non_null(strstr(text, "\"remote_address\":null,\"upnp_index\":null"));
 	assert_non_null(strstr(text, "\"external_address\":null"));
 	assert_non_null(strstr(text, "\"remaining\":null"));
+	lease.more_ports = 10;
+	snprintf(lease.name, sizeof(lease.name), "cameras");
+	assert_true(control_lease_json(&lease, text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "\"ports\":11"));
+	assert_non_null(strstr(text, "\"name\":\"cameras\""));
 	assert_int_equal(control_lease_json(&lease, text, 100), 0);
 }
 

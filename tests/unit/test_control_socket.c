@@ -115,9 +115,9 @@ answers(void **state)
 	snprintf(expected, sizeof(expected),
 		 "{\"lease\":{\"id\":1,\"origin\":\"pcp\",\"transport\":\"udp\","
 		 "\"external_address\":\"203.0.113.5\",\"external_port\":%u,"
-		 "\"internal_address\":\"192.168.1.10\",\"internal_port\":4000,"
+		 "\"internal_address\":\"192.168.1.10\",\"internal_port\":4000,\"ports\":1,"
 		 "\"lifetime\":600,\"remaining\":600,\"age\":0,\"outbound\":true,"
-		 "\"connections\":5,\"description\":\"a game\",\"enabled\":true,"
+		 "\"connections\":5,\"name\":null,\"description\":\"a game\",\"enabled\":true,"
 		 "\"remote_address\":null,\"upnp_index\":null,\"user_agent\":\"\"}}\n"
 		 "{\"result\":\"ok\"}\n",
 		 port);

@@ -67,7 +67,8 @@ static struct lease *
 take(unsigned n, enum transport transport, uint16_t external, bool companion)
 {
 	/* An internal port that no question of these tests has. */
-	struct lease_record record = {.transport = transport,
+	struct lease_record record = {.origin = ORIGIN_PCP,
+				      .transport = transport,
 				      .companion = companion,
 				      .external_port = external,
 				      .internal = {host(n), 9},
@@ -82,7 +83,8 @@ take(unsigned n, enum transport transport, uint16_t external, bool companion)
 static void
 leave(uint16_t external, unsigned n, uint16_t internal)
 {
-	struct lease_record record = {.transport = UDP,
+	struct lease_record record = {.origin = ORIGIN_PCP,
+				      .transport = UDP,
 				      .external_port = external,
 				      .internal = {host(n), internal},
 				      .ends = MONOTIME_NEVER};
