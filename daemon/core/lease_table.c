@@ -555,6 +555,17 @@ lease_table_at(const struct lease_table *table, size_t index)
 	return lease;
 }
 
+size_t
+lease_index(const struct lease *lease)
+{
+	size_t index = subtree(RB_LEFT(lease, by_id));
+
+	for (const struct lease *above; (above = RB_PARENT(lease, by_id)); lease = above)
+		if (lease == RB_RIGHT(above, by_id))
+			index += subtree(RB_LEFT(above, by_id)) + 1;
+	return index;
+}
+
 static struct lease *
 at_port(struct lease *lease, enum transport transport, uint16_t port)
 {

@@ -92,6 +92,7 @@ struct lease *lease_table_after_id(const struct lease_table *, uint64_t id);
 /* In the same order the one with so many before it, found in logarithmic time; NULL past the last.
  */
 struct lease *lease_table_at(const struct lease_table *, size_t index);
+size_t lease_index(const struct lease *); /* the reverse */
 
 size_t lease_table_count(const struct lease_table *);
 size_t lease_table_count_of_client(const struct lease_table *,

@@ -424,9 +424,7 @@ print_interface(const struct control_interface *i, bool wan)
 	printf(" %s%s", interface_state(i, wan), i->addresses ? ": " : "\n");
 	for (size_t a = 0; a < i->addresses; a++)
 		printf("%s%s", prefix_print(&i->address[a], text),
-		       a + 1 == i->addresses ? "\n"
-		       : a % 2		     ? ",\n            "
-					     : ", ");
+		       a + 1 < i->addresses ? ",\n            " : "\n");
 	if (wan)
 		return;
 	print_udp(&i->udp);

@@ -50,7 +50,6 @@ struct client {
 	struct control_request request;
 	/* How far the work has come. */
 	uint64_t last_id;
-	uint32_t walked; /* leases up to there */
 	uint64_t counted[ORIGINS];
 };
 
@@ -248,7 +247,6 @@ or_empty(const char *text)
 	return text ? text : "";
 }
 
-/* The one that next_lease() gave last. */
 static bool
 put_lease(struct client *client, const struct lease *lease)
 {
@@ -272,7 +270,8 @@ put_lease(struct client *client, const struct lease *lease)
 	    .connections = engine_connections(options->engine, lease),
 	    .enabled = !record->disabled,
 	    .remote = record->remote,
-	    .upnp_index = options->config->upnp.on ? client->walked - 1 : CONTROL_NO_INDEX,
+	    .upnp_index =
+		options->config->upnp.on ? (uint32_t)lease_index(lease) : CONTROL_NO_INDEX,
 	};
 	snprintf(reply.lease.name, sizeof(reply.lease.name), "%s",
 		 record->name ? record->name : "");
@@ -298,10 +297,8 @@ next_lease(struct client *client)
 	const struct lease_table *leases = engine_leases(client->control->options.engine);
 	const struct lease *lease = lease_table_after_id(leases, client->last_id);
 
-	if (lease) {
+	if (lease)
 		client->last_id = lease->record.id;
-		client->walked++;
-	}
 	return lease;
 }
 
@@ -337,27 +334,17 @@ find_target(const struct client *client)
 			  : lease_table_by_external(leases, target->transport, target->port);
 }
 
-/* Walks to it, for its index. */
 static void
 work_show(struct client *client)
 {
-	const struct lease *wanted = find_target(client), *lease;
+	const struct lease *lease = find_target(client);
 
-	if (!wanted) {
+	if (!lease)
 		finish(client, CONTROL_NOT_FOUND, "no such lease");
-		return;
-	}
-	client->request.target.id = wanted->record.id; /* the same in later turns, or none */
-	for (int examined = 0; examined < EXAMINED_A_TURN; examined++) {
-		lease = next_lease(client);
-		if (lease && lease != wanted)
-			continue;
-		if (lease && put_lease(client, lease))
-			finish(client, CONTROL_OK, "");
-		else
-			finish(client, CONTROL_FAILED, "out of memory");
-		return;
-	}
+	else if (!put_lease(client, lease))
+		finish(client, CONTROL_FAILED, "out of memory");
+	else
+		finish(client, CONTROL_OK, "");
 }
 
 static void
@@ -494,7 +481,7 @@ start(struct client *client, const char *line, size_t length)
 {
 	char why[CONTROL_WHY_SIZE];
 
-	client->last_id = client->walked = 0;
+	client->last_id = 0;
 	memset(client->counted, 0, sizeof(client->counted));
 	if (!client->may_read)
 		finish(client, CONTROL_NOT_PERMITTED,

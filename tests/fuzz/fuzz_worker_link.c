@@ -14,6 +14,9 @@ check_call(const struct link_call *l)
 
 	CHECK(link_is_for_core(call->action));
 	CHECK(call->version >= igd_action_row(call->action)->since);
+	CHECK(memchr(l->user_agent, '\0', sizeof(l->user_agent)));
+	for (const char *c = l->user_agent; *c; c++)
+		CHECK(*c >= ' ' && *c <= '~');
 	if (igd_to_request(call, &l->client, &request)) {
 		CHECK(request.transport == TRANSPORT_TCP || request.transport == TRANSPORT_UDP);
 		CHECK(request.kind != REQUEST_MAP || request.internal.port != 0);

@@ -448,17 +448,6 @@ indexes(void **state)
 	engine_flush(bed.engine, clock_now());
 	assert_non_null(
 	    strstr(ask(&bed, "{\"command\":\"show\",\"id\":1200}\n"), "\"upnp_index\":1198,"));
-	/* One that ends while it is looked for. */
-	end.size = 0;
-	end.text[0] = '\0';
-	say("{\"command\":\"show\",\"id\":1199}\n");
-	for (int i = 0; i < 3; i++)
-		bed_turn(&bed);
-	assert_false(answered());
-	engine_remove(bed.engine, 1199, clock_now());
-	engine_flush(bed.engine, clock_now());
-	assert_string_equal(ask(&bed, ""),
-			    "{\"result\":\"not-found\",\"message\":\"no such lease\"}\n");
 	close(end.fd);
 	bed_close(&bed);
 }

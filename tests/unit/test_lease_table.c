@@ -528,6 +528,7 @@ check_records(void)
 		assert_true(lease->record.id > id);
 		id = lease->record.id;
 		assert_ptr_equal(lease_table_at(table, walked), lease);
+		assert_int_equal(lease_index(lease), walked);
 	}
 	assert_int_equal(walked, m.count);
 	assert_null(lease_table_at(table, walked));
