@@ -375,6 +375,17 @@ def test_a_control_point_of_another_make(lab, daemon, version):
     control_point.say("unsubscribe", sid)
     control_point.told("unsubscribed")
 
+    # Over IPv6, naming its IPv4 address.
+    control_point.say("describe", near)
+    control_point.told("described")
+    services = {line[1]: line[2:] for line in control_point.got if line[0] == "service"}
+    control, _ = services[IP + str(version)]
+    assert control.startswith("http://[fe80:")
+    assert control_point.call(control, kind, "AddPortMapping", mapping(4002, 8000, LAN1)) == {}
+    assert lab.wan.tcp(WAN, 4002).startswith("lan1 saw")
+    assert control_point.call(control, kind, "AddPortMapping", mapping(4003, 8000, LAN2)) == {1: 718, 2: 606}[version]
+    assert control_point.call(control, kind, "DeletePortMapping", name_of(4002)) == {}
+
 
 @VERSIONS
 def test_who_speaks_over_ipv6_and_names_its_own_ipv4_address(lab, daemon, version):
