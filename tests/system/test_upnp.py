@@ -285,17 +285,15 @@ def test_without_upnp(lab):
     assert workers(daemon) == [] and search(lab.lan1, "ssdp:all") == []
 
 
-class ControlPoint:
-    """upnp_control_point on a host: lines of fields."""
+class Speaker:
+    """A program on a host that says lines of fields."""
 
-    def __init__(self, lab, host):
-        program = os.path.join(os.path.abspath(BUILD), "tests/system/upnp_control_point")
+    def __init__(self, lab, host, *argv):
         self.got = []
-        self.process = host.start(program, "eth0", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = host.start(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         lab.closing(self)
-        self.told("ready")
 
     def _read(self):
         for line in self.process.stdout:
@@ -313,18 +311,26 @@ class ControlPoint:
         self.process.stdin.write("\t".join(map(str, fields)) + "\n")
         self.process.stdin.flush()
 
-    def call(self, control, kind, action, arguments=()):
-        """Arguments of the answer, or the code of the error."""
-        self.say("call", control, kind, action, *(x for item in dict(arguments).items() for x in item))
-        line = self.told("answer", "error")
-        return int(line[0]) if len(line) == 1 and line[0].lstrip("-").isdigit() else dict(zip(line[::2], line[1::2]))
-
     def close(self):
         self.process.kill()
         self.process.wait()
         self.thread.join(5)
         self.process.stdin.close()
         self.process.stdout.close()
+
+
+class ControlPoint(Speaker):
+    """upnp_control_point."""
+
+    def __init__(self, lab, host):
+        super().__init__(lab, host, os.path.join(os.path.abspath(BUILD), "tests/system/upnp_control_point"), "eth0")
+        self.told("ready")
+
+    def call(self, control, kind, action, arguments=()):
+        """Arguments of the answer, or the code of the error."""
+        self.say("call", control, kind, action, *(x for item in dict(arguments).items() for x in item))
+        line = self.told("answer", "error")
+        return int(line[0]) if len(line) == 1 and line[0].lstrip("-").isdigit() else dict(zip(line[::2], line[1::2]))
 
 
 @VERSIONS

@@ -2,7 +2,7 @@
 """Each kind of UPnP mapping by what comes through it: octets from outside, and none once it is over."""
 import pytest
 
-from lab import LAN1, LAN2, REMOTE, REMOTE2, REMOTE3, WAN, wait_for
+from lab import LAN1, LAN2, REMOTE, REMOTE2, REMOTE3, TIMED, WAN, wait_for
 from test_upnp import BOTH, VERSIONS, daemon
 from upnp_client import IP, call, error_of, mapping, name_of, port_range
 
@@ -124,6 +124,7 @@ def test_a_range_is_closed_at_once(lab, daemon, transport):
 
 
 @pytest.mark.long
+@TIMED
 @VERSIONS
 def test_a_lease_that_ends_closes(lab, daemon, version):
     for transport in ("tcp", "udp"):
