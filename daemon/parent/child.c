@@ -78,9 +78,14 @@ limit(const struct child_worker *worker)
 	};
 
 	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
-		const struct rlimit both = {limits[i].most, limits[i].most};
+		rlim_t most = limits[i].most;
+		struct rlimit ours;
 
-		if (setrlimit(limits[i].what, &both) < 0)
+		if (getrlimit(limits[i].what, &ours) < 0)
+			return false;
+		if (most > ours.rlim_max) /* which cannot be raised */
+			most = ours.rlim_max;
+		if (setrlimit(limits[i].what, &(struct rlimit){most, most}) < 0)
 			return false;
 	}
 	return true;

@@ -70,14 +70,29 @@ def test_each_process_has_what_it_needs(lab):
     assert limits["Max data size"] == [str(128 << 20)] * 2
 
 
-def test_a_worker_can_do_nothing(lab):
+# Starts a program for which landlock_create_ruleset(2) is a system call its kernel does not know.
+WITHOUT_LANDLOCK = """
+import ctypes, errno, os, struct, sys
+steps = b"".join(struct.pack("HBBI", *step) for step in ((0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x50000 | errno.ENOSYS),
+                                                         (0x06, 0, 0, 0x7fff0000)))
+filter = ctypes.create_string_buffer(steps)
+program = struct.pack("HP", len(steps) // 8, ctypes.addressof(filter))
+assert ctypes.CDLL(None).prctl(22, 2, program) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("within", [(), (sys.executable, "-c", WITHOUT_LANDLOCK)], ids=["landlock", "no landlock"])
+def test_a_worker_can_do_nothing(lab, within):
     """Told by a program in its place, which tries."""
-    daemon = lab.daemon(build=program_folder(lab, os.path.join(BUILD, "tests/system/probe_worker")), start=False)
+    daemon = lab.daemon(build=program_folder(lab, os.path.join(BUILD, "tests/system/probe_worker")), start=False, within=within)
     set_worker_user(daemon, 54321)  # of no other test's worker, which it could signal where Landlock is old
     daemon.start()
     daemon.logged(r"probe: end on br-lan")
     said = dict(re.findall(r"^probe: (\S+) (\S+)$", daemon.log(), re.M))
-    if said["landlock"] == "DONE":
+    if within:
+        assert said["landlock"] == "ENOSYS"
+    elif said["landlock"] == "DONE":
         files = [said[name] for name in ("open-a-file", "list-a-folder", "write-to-a-file", "make-a-file", "make-a-folder",
                                          "start-a-program")]
         assert set(files) == {"EACCES"}, said
@@ -89,18 +104,6 @@ def test_a_worker_can_do_nothing(lab):
     assert said["make-a-process"] == "EAGAIN" and said["take-much-memory"] == "ENOMEM"
     assert said["descriptors"] == "EBADF" and said["environment"] == "ENOENT"
     assert natpmp_address(lab.lan1).result == 0
-
-
-# Starts a program for which landlock_create_ruleset(2) is a system call its kernel does not know.
-WITHOUT_LANDLOCK = """
-import ctypes, errno, os, struct, sys
-steps = b"".join(struct.pack("HBBI", *step) for step in ((0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x50000 | errno.ENOSYS),
-                                                         (0x06, 0, 0, 0x7fff0000)))
-filter = ctypes.create_string_buffer(steps)
-program = struct.pack("HP", len(steps) // 8, ctypes.addressof(filter))
-assert ctypes.CDLL(None).prctl(22, 2, program) == 0
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 
 
 @pytest.mark.parametrize("level, lines", [("info", 1), ("error", 0)])
@@ -158,6 +161,14 @@ def test_a_worker_logs_to_where_it_is_wanted(lab):
         assert any("portleased-upnp[" in line for line in lines)
         assert daemon.stop() == 0
     assert "upnp:" not in daemon.log() and "http:" not in daemon.log()
+
+
+def test_a_limit_that_cannot_be_raised(lab):
+    """Then the worker has that one, and serves."""
+    daemon = lab.daemon(build=BUILD, within=("prlimit", "--nofile=512:512"))
+    with open(f"/proc/{worker_of(daemon)}/limits", encoding="ascii") as file:
+        assert re.search(r"^Max open files +512 +512 ", file.read(), re.M)
+    wait_for_upnp(lab)
 
 
 def test_one_worker_a_lan(lab):
