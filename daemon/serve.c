@@ -23,6 +23,7 @@
 #include "frontends/spawner.h"
 #include "frontends/upnp.h"
 #include "../backend/firewall.h"
+#include "../backend/flows.h"
 #include "../backend/listeners.h"
 #include "../backend/network.h"
 
@@ -35,6 +36,7 @@ struct daemon {
 	struct network *network;
 	struct firewall *firewall;
 	struct listeners *listeners;
+	struct flows *flows;
 	struct policy *policy;
 	struct engine *engine;
 	struct gateway *gateway;
@@ -96,7 +98,7 @@ open_backend(struct daemon *d)
 		names[TOPOLOGY_FIRST_LAN + i] = config->lan[i].interface;
 	if (network_open(&d->network, names, 1 + config->lans, &fault) < 0 ||
 	    firewall_open(&d->firewall, &options, &fault) < 0 ||
-	    listeners_open(&d->listeners, &fault) < 0)
+	    flows_open(&d->flows, &fault) < 0 || listeners_open(&d->listeners, &fault) < 0)
 		fatal("%s", fault.text);
 	free(names);
 }
@@ -109,6 +111,8 @@ new_engine(struct daemon *d)
 	    &(struct engine_options){
 		.policy = d->policy,
 		.firewall = d->firewall,
+		.flows = d->flows,
+		.end_flows_on_expiry = d->config->end_flows_on_expiry,
 		.max_mappings_per_client = d->config->max_mappings_per_client,
 		.ports =
 		    {
@@ -388,6 +392,7 @@ stop(struct daemon *d)
 	engine_free(d->engine);
 	policy_free(d->policy);
 	listeners_close(d->listeners);
+	flows_close(d->flows);
 	firewall_close(d->firewall);
 	network_close(d->network);
 	if (d->config->upnp.on)

@@ -57,6 +57,8 @@ static const struct number_row counter_rows[] = {
     {"kernel_refusals", offsetof(struct control_counters, kernel_refusals)},
     {"table_restores", offsetof(struct control_counters, table_restores)},
     {"address_changes", offsetof(struct control_counters, address_changes)},
+    {"flow_passes", offsetof(struct control_counters, flow_passes)},
+    {"flows_ended", offsetof(struct control_counters, flows_ended)},
     {NULL, 0},
 };
 

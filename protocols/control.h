@@ -123,7 +123,7 @@ struct control_counters {
 	uint64_t granted, renewed, deleted, expired, removed;
 	uint64_t batches, largest_batch;
 	uint64_t kernel_transactions, kernel_aborts, kernel_refusals, table_restores,
-	    address_changes;
+	    address_changes, flow_passes, flows_ended;
 };
 
 struct control_status {

@@ -305,6 +305,7 @@ static const struct key keys[] = {
 	 NULL, 1, MAPPINGS_MAX},
 	{{"", "requests-per-second"}, take_number, AT(config.requests_per_second),
 	 NULL, 0, RATE_MAX},
+	{{"", "end-flows-on-expiry"}, take_flag, AT(config.end_flows_on_expiry), "no|yes", 0, 0},
 	{{"", "upnp"}, take_flag, AT(config.upnp.on), "no|yes", 0, 0},
 	{{"", "worker-user"}, take_text, AT(config.upnp.worker_user),
 	 "the name or the number of a user", 1, 255},

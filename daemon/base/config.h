@@ -84,6 +84,7 @@ struct config {
 	struct port_range random_ports;
 	uint32_t max_mappings_per_client;
 	uint32_t requests_per_second; /* NAT-PMP and PCP, per client; 0 = no limit */
+	bool end_flows_on_expiry;     /* flows of leases that nobody renewed, too */
 	struct config_upnp upnp;
 	char *text; /* of the file without its comments: reads as the same */
 };

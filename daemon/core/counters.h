@@ -20,6 +20,8 @@ struct counters {
 	uint64_t kernel_refusals; /* single mappings the kernel would not hold */
 	uint64_t table_restores;  /* after somebody else took our table away */
 	uint64_t address_changes;
+	uint64_t flow_passes; /* readings of all the kernel's flows, to end some */
+	uint64_t flows_ended;
 };
 
 #endif

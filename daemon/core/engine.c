@@ -9,6 +9,7 @@
 
 #include "decision.h"
 #include "forwards.h"
+#include "sweep.h"
 #include "transaction.h"
 #include "../base/log.h"
 
@@ -30,6 +31,7 @@ struct engine {
 	struct engine_options options;
 	struct lease_table *table;
 	struct transaction *transaction;
+	struct sweep *sweep; /* NULL: flows are left alone */
 	struct member batch[BATCH_MAX];
 	size_t members;
 	struct firewall_network network;
@@ -59,7 +61,9 @@ engine_new(const struct engine_options *options, monotime now)
 	e->restore_tokens = RESTORE_BURST;
 	e->table = lease_table_new();
 	e->transaction = e->table ? transaction_new(e->table, options->firewall) : NULL;
-	if (!e->transaction) {
+	if (options->flows)
+		e->sweep = sweep_new(e->table, options->flows, &e->counters);
+	if (!e->transaction || (options->flows && !e->sweep)) {
 		engine_free(e);
 		return NULL;
 	}
@@ -71,6 +75,7 @@ engine_free(struct engine *e)
 {
 	if (!e)
 		return;
+	sweep_free(e->sweep);
 	transaction_free(e->transaction);
 	lease_table_free(e->table);
 	free(e);
@@ -130,6 +135,17 @@ count_table_change(struct engine *e, const struct change *change)
 	e->table_changes += change->operations == 0;
 }
 
+/* What goes through this lease's port is to be looked at. */
+static void
+note_flows(struct engine *e, const struct lease_record *r)
+{
+	if (e->sweep)
+		sweep_note(e->sweep, r->transport,
+			   (struct port_range){r->external_port,
+					       (uint16_t)(r->external_port + r->more_ports)},
+			   e->now);
+}
+
 static void
 settle_change(void *arg, const struct change *change)
 {
@@ -151,15 +167,20 @@ settle_change(void *arg, const struct change *change)
 	} else if (change->ending) {
 		count_table_change(e, change);
 		++*(uint64_t *)((char *)&e->counters + endings[change->ending].counter);
+		if (change->ending != ENDING_EXPIRED || e->options.end_flows_on_expiry)
+			note_flows(e, record);
 		log_lease(e, endings[change->ending].event, record);
 	} else if (!change->existed) {
 		count_table_change(e, change);
 		e->counters.granted += record->origin != ORIGIN_STATIC;
+		note_flows(e, record);
 		log_lease(e, record->origin == ORIGIN_STATIC ? "added" : "granted", record);
 	} else if (change->touched) {
 		if (change->operations)
 			count_table_change(e, change);
 		e->counters.renewed++;
+		if (change->before.disabled != record->disabled)
+			note_flows(e, record);
 		log_lease(e, "renewed", record);
 	}
 }
@@ -405,6 +426,7 @@ engine_run(struct engine *e, monotime now)
 {
 	struct fault fault;
 	struct lease *lease;
+	monotime next, sweep;
 
 	for (int i = 0; i < EXPIRE_MAX && now >= e->retry; i++) {
 		lease = lease_table_first_to_end(e->table);
@@ -416,7 +438,9 @@ engine_run(struct engine *e, monotime now)
 		e->retry = now + EXPIRE_RETRY;
 	if (e->lost && may_restore(e, now))
 		restore(e, now, &fault);
-	return next_deadline(e);
+	next = next_deadline(e);
+	sweep = e->sweep ? sweep_run(e->sweep, &e->network, now) : MONOTIME_NEVER;
+	return sweep < next ? sweep : next;
 }
 
 bool

@@ -11,12 +11,15 @@
 #include "lease_table.h"
 #include "port_pick.h"
 #include "../../backend/firewall.h"
+#include "../../backend/flows.h"
 
 struct engine;
 
 struct engine_options {
 	struct policy *policy;	   /* borrowed */
 	struct firewall *firewall; /* borrowed */
+	struct flows *flows;	   /* borrowed; NULL: flows are left alone */
+	bool end_flows_on_expiry;
 	uint32_t max_mappings_per_client;
 	struct port_pick_options ports;
 };
@@ -35,9 +38,9 @@ void engine_flush(struct engine *, monotime now);
 void engine_refuse(struct engine *, const struct map_request *, enum map_result, monotime now);
 
 /*
- * Does what is due: ends leases, puts back a lost table.  Returns when to call again,
- * MONOTIME_NEVER if nothing is pending.  Call it after every flush too, since a new lease may end
- * first.
+ * Does what is due: ends leases, puts back a lost table, ends flows whose mapping ended.  Returns
+ * when to call again, MONOTIME_NEVER if nothing is pending.  Call it after every flush too, since a
+ * new lease may end first.
  */
 monotime engine_run(struct engine *, monotime now);
 

@@ -492,6 +492,8 @@ print_counters(const struct control_counters *c)
 	end_parts(&p);
 	printf("addresses   %" PRIu64 " change%s\n", c->address_changes,
 	       c->address_changes == 1 ? "" : "s");
+	printf("flows       %" PRIu64 " ended, looked for %" PRIu64 " time%s\n", c->flows_ended,
+	       c->flow_passes, c->flow_passes == 1 ? "" : "s");
 }
 
 void

@@ -395,8 +395,11 @@ copy_counters(const struct counters *from)
 	    .largest_batch = from->largest_batch,
 	    .kernel_transactions = from->kernel_transactions,
 	    .kernel_aborts = from->kernel_aborts,
+	    .kernel_refusals = from->kernel_refusals,
 	    .table_restores = from->table_restores,
 	    .address_changes = from->address_changes,
+	    .flow_passes = from->flow_passes,
+	    .flows_ended = from->flows_ended,
 	};
 
 	memcpy(to.requests, from->requests, sizeof(to.requests));

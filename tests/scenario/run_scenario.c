@@ -105,6 +105,100 @@ step_connections(struct story *s, struct words *w)
 }
 
 static bool
+take_endpoint(struct story *s, struct words *w, struct endpoint *out)
+{
+	const char *word = words_next(w), *colon = strrchr(word, ':');
+	char address[ADDRESS_TEXT_SIZE] = "";
+	uint64_t port = 0;
+
+	if (colon && (size_t)(colon - word) < sizeof(address))
+		memcpy(address, word, (size_t)(colon - word));
+	out->port = 0;
+	if (!colon || !address_parse(address, &out->address) ||
+	    !read_number(colon + 1, UINT16_MAX, &port))
+		return fail_word(s, word, "ADDRESS:PORT");
+	out->port = (uint16_t)port;
+	return true;
+}
+
+/* udp REMOTE:PORT -> PORT: as the kernel binds it now, to a mapping or to the gateway itself.
+ * admins-own: by a forward of the admin, to some LAN host. */
+static bool
+step_flow(struct story *s, struct words *w)
+{
+	struct world *world = &s->world;
+	struct flow flow = {.to.address = world->external};
+	const struct fake_mapping *mapping;
+	uint64_t port;
+
+	if (!transport_find(words_next(w), &flow.transport) || !take_endpoint(s, w, &flow.from) ||
+	    !words_take(w, "->") || !read_number(words_next(w), UINT16_MAX, &port))
+		return fail_story(s, "expected TRANSPORT ADDRESS:PORT -> PORT");
+	flow.to.port = (uint16_t)port;
+	flow.reply_to = flow.from;
+	flow.reply_from = flow.to;
+	mapping = fake_firewall_find(world->firewall, flow.transport, flow.to.port);
+	if (words_take(w, "admins-own")) {
+		address_parse("192.168.1.99", &flow.reply_from.address);
+	} else if (mapping) {
+		flow.reply_from = mapping->internal;
+		flow.mark = FLOWS_MARK_OURS;
+	}
+	flow.state = words_take(w, "syn-sent") ? FLOW_SYN_SENT : FLOW_ESTABLISHED;
+	fake_flows_add(world->flows, &flow);
+	return true;
+}
+
+/* udp LAN:PORT -> REMOTE:PORT through PORT */
+static bool
+step_flow_out(struct story *s, struct words *w)
+{
+	struct flow flow = {.reply_to.address = s->world.external};
+	uint64_t port;
+
+	if (!transport_find(words_next(w), &flow.transport) || !take_endpoint(s, w, &flow.from) ||
+	    !words_take(w, "->") || !take_endpoint(s, w, &flow.to) || !words_take(w, "through") ||
+	    !read_number(words_next(w), UINT16_MAX, &port))
+		return fail_story(s,
+				  "expected TRANSPORT ADDRESS:PORT -> ADDRESS:PORT through PORT");
+	flow.reply_from = flow.to;
+	flow.reply_to.port = (uint16_t)port;
+	fake_flows_add(s->world.flows, &flow);
+	return true;
+}
+
+static const struct flow *
+find_flow(const struct story *s, enum transport transport, const struct endpoint *from)
+{
+	for (size_t i = 0; i < fake_flows_count(s->world.flows); i++) {
+		const struct flow *flow = fake_flows_get(s->world.flows, i);
+
+		if (flow->transport == transport && flow->from.port == from->port &&
+		    address_equal(&flow->from.address, &from->address))
+			return flow;
+	}
+	return NULL;
+}
+
+/* udp ADDRESS:PORT, who sent the first packet, goes-on | is-reset | is-forgotten */
+static bool
+step_flows(struct story *s, struct words *w)
+{
+	enum transport transport;
+	struct endpoint from;
+	const struct flow *flow;
+	const char *expected, *found;
+
+	if (!transport_find(words_next(w), &transport) || !take_endpoint(s, w, &from))
+		return fail_story(s, "expected TRANSPORT ADDRESS:PORT");
+	flow = find_flow(s, transport, &from);
+	found = !flow ? "is-forgotten" : flow->mark & FLOWS_MARK_ENDED ? "is-reset" : "goes-on";
+	expected = words_next(w);
+	return strcmp(expected, found) == 0 ||
+	       fail_story(s, "expected that it %s, it %s", expected, found);
+}
+
+static bool
 step_removes(struct story *s, struct words *w)
 {
 	const struct lease *lease;
@@ -318,6 +412,8 @@ static const struct {
     {"kernel-refusals", offsetof(struct counters, kernel_refusals)},
     {"table-restores", offsetof(struct counters, table_restores)},
     {"address-changes", offsetof(struct counters, address_changes)},
+    {"flow-passes", offsetof(struct counters, flow_passes)},
+    {"flows-ended", offsetof(struct counters, flows_ended)},
 };
 
 /* "wakes" is ours: how often the engine wanted to be called. */
@@ -373,6 +469,9 @@ static const struct {
     {"kernel-drops", step_drops},
     {"connections", step_connections},
     {"admin-removes", step_removes},
+    {"flow", step_flow},
+    {"flow-out", step_flow_out},
+    {"flow-of", step_flows},
     {"list", step_list},
     {"kernel", step_kernel},
     {"counter", step_counter},

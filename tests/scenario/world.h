@@ -16,6 +16,7 @@
 #include "../../daemon/core/transaction.h"
 #include "../../daemon/frontends/upnp.h"
 #include "../fakes/fake_firewall.h"
+#include "../fakes/fake_flows.h"
 
 /* A story's zero on the monotonic clock, and how often the engine may ask in vain to be called
  * again at once. */
@@ -26,6 +27,7 @@ struct world {
 	struct config *config; /* owned */
 	struct policy *policy;
 	struct firewall *firewall;
+	struct flows *flows;
 	struct engine *engine;
 	struct firewall_network network;
 	struct address external;
@@ -239,7 +241,11 @@ world_open(struct world *w, struct config *config, const struct prefix *lan,
 	options.policy = w->policy = policy_new(config->rule, config->rules);
 	if (!w->policy || firewall_open(&w->firewall, &firewall, NULL) != 0)
 		return false;
+	if (flows_open(&w->flows, NULL) != 0)
+		return false;
 	options.firewall = w->firewall;
+	options.flows = w->flows;
+	options.end_flows_on_expiry = config->end_flows_on_expiry;
 	fake_firewall_set_clock(w->firewall, w->now);
 	w->engine = engine_new(&options, w->now);
 	w->base = event_base_new();
@@ -259,6 +265,7 @@ world_close(struct world *w)
 	if (w->base)
 		event_base_free(w->base);
 	engine_free(w->engine);
+	flows_close(w->flows);
 	firewall_close(w->firewall);
 	policy_free(w->policy);
 	config_free(w->config);

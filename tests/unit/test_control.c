@@ -211,6 +211,8 @@ a_status(void)
 	s->counters.address_changes = 10;
 	s->counters.batches = 11;
 	s->counters.largest_batch = 12;
+	s->counters.flow_passes = 13;
+	s->counters.flows_ended = 14;
 	return reply;
 }
 
