@@ -488,6 +488,7 @@ answer_readers(struct worker *w, monotime now)
 			continue;
 		if (reader->work >= TURN_WORK || !has_room(&w->queue))
 			return;
+		/* Else it may see the entry whoever it is. */
 		if (!reader->others || call->said.call.action == IGD_GetListOfPortMappings)
 			recognize(w, &call->said);
 		upnp_read(reader, &question, &message);
