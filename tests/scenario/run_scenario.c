@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "exchange.h"
+#include "../../daemon/core/decision.h"
 
 enum { STORIES_MAX = 200 };
 
@@ -247,16 +248,17 @@ describe_lease(struct story *s, const struct place *place, char text[TRAITS_SIZE
 	    place->of_remote
 		? lease_table_by_remote(table, place->transport, place->port, &place->remote)
 		: lease_table_by_external(table, place->transport, place->port);
-	char to[ADDRESS_TEXT_SIZE + 8];
+	char to[ADDRESS_TEXT_SIZE + 8], left[16] = "ever";
 	uint64_t connections;
 
 	if (!lease)
 		return false;
+	if (lease->record.ends != MONOTIME_NEVER)
+		snprintf(left, sizeof(left), "%u", lease_remaining(&lease->record, s->world.now));
 	connections = engine_connections(s->world.engine, lease);
-	snprintf(text, TRAITS_SIZE, " to %s by %s for %u %s%s%s connections %llu named %s ",
+	snprintf(text, TRAITS_SIZE, " to %s by %s for %s %s%s%s connections %llu named %s ",
 		 print_endpoint(&lease->record.internal, to), protocol_of(lease->record.origin),
-		 (unsigned)((lease->record.ends - s->world.now + 999) / MONOTIME_SECOND),
-		 lease->record.outbound ? "outbound" : "inbound",
+		 left, lease->record.outbound ? "outbound" : "inbound",
 		 lease->record.companion ? " companion" : "", lease->record.disabled ? " off" : "",
 		 (unsigned long long)connections,
 		 lease->record.description ? lease->record.description : "-");

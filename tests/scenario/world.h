@@ -252,6 +252,8 @@ world_open(struct world *w, struct config *config, const struct prefix *lan,
 	world_with_clock = w;
 	if (!w->engine || !world_open_upnp(w, lan))
 		return false;
+	if (!engine_set_forwards(w->engine, config->forward, config->forwards, w->now))
+		return false;
 	world_set_external(w, external);
 	return true;
 }
@@ -347,7 +349,8 @@ world_check_lease(struct world *w, const struct lease_record *r)
 		return world_disagrees(w, r, "it leads elsewhere");
 	if (m->outbound != r->outbound)
 		return world_disagrees(w, r, "what its packets leave through");
-	if (m->expires < r->ends || m->expires > r->ends + TRANSACTION_GRACE)
+	if (m->expires < r->ends ||
+	    (r->ends != MONOTIME_NEVER && m->expires > r->ends + TRANSACTION_GRACE))
 		return world_disagrees(w, r, "when it ends");
 	if (world_outbound(w, r) != 1)
 		return world_disagrees(w, r, "its packets leave through none, or several");
