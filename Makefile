@@ -23,7 +23,8 @@ DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libj
 DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc miniupnpc curl busybox
 DEBS       := $(DEBS_DEMO) netbase clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack \
 	python3 python3-pytest python3-pytest-xdist python3-pytest-rerunfailures python3-libtorrent python3-seccomp systemd \
-	python3-gi gir1.2-gupnp-1.6 gir1.2-gupnpigd-1.0
+	python3-gi gir1.2-gupnp-1.6 gir1.2-gupnpigd-1.0 \
+	iptables firewalld ufw dbus
 DEBS_EXTRA := clang-tidy gcovr
 
 PACKAGES := libevent_core libmnl libnftnl jansson libconfuse libcap-ng

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/parent_link.h"
 #include "base/sandbox.h"
+#include "core/chain_keeper.h"
 #include "core/engine.h"
 #include "frontends/control.h"
 #include "frontends/gateway.h"
@@ -39,6 +40,8 @@ struct daemon {
 	struct flows *flows;
 	struct policy *policy;
 	struct engine *engine;
+	struct foreign_chains *foreign; /* NULL: the configuration names none */
+	struct chain_keeper *keeper;
 	struct gateway *gateway;
 	struct control *control;
 	struct spawner *spawner;
@@ -285,6 +288,22 @@ open_upnp(struct daemon *d)
 }
 
 static void
+open_keeper(struct daemon *d)
+{
+	const struct config *config = d->config;
+	struct fault fault;
+
+	if (config->foreign_chains == 0)
+		return;
+	if (foreign_chains_open(&d->foreign, &fault) < 0)
+		fatal("%s", fault.text);
+	d->keeper = chain_keeper_new(d->foreign);
+	if (!d->keeper ||
+	    !chain_keeper_set(d->keeper, config->foreign_chain, config->foreign_chains))
+		fatal("out of memory");
+}
+
+static void
 open_gateway(struct daemon *d)
 {
 	const struct gateway_options gateway = {
@@ -293,6 +312,7 @@ open_gateway(struct daemon *d)
 	    .config = d->config,
 	    .network = d->network,
 	    .firewall = d->firewall,
+	    .keeper = d->keeper,
 	    .network_changed = on_network_changed,
 	    .leases_changed = on_leases_changed,
 	    .arg = d,
@@ -338,6 +358,21 @@ show_interface(void *arg, size_t number, struct control_interface *out)
 	return true;
 }
 
+static bool
+show_chain(void *arg, size_t number, struct control_chain *out)
+{
+	const struct daemon *d = arg;
+	const struct chain_kept *kept = d->keeper ? chain_keeper_chain(d->keeper, number) : NULL;
+
+	if (!kept)
+		return false;
+	snprintf(out->name, sizeof(out->name), "%s %s %s", kept->name.inet ? "inet" : "ip",
+		 kept->name.table, kept->name.chain);
+	out->exists = kept->result != FOREIGN_ABSENT;
+	out->has_line = kept->result == FOREIGN_THERE;
+	return true;
+}
+
 static void
 open_control(struct daemon *d, gid_t group)
 {
@@ -351,6 +386,7 @@ open_control(struct daemon *d, gid_t group)
 	    .now = clock_now,
 	    .changed = on_batch,
 	    .interface = show_interface,
+	    .chain = show_chain,
 	    .arg = d,
 	};
 
@@ -370,6 +406,7 @@ start(struct daemon *d)
 	open_backend(d);
 	new_engine(d);
 	open_upnp(d);
+	open_keeper(d);
 	open_gateway(d);
 	open_control(d, group);
 	log_info("daemon", "ready", "version=%s pid=%d", PORTLEASE_VERSION, (int)getpid());
@@ -383,12 +420,16 @@ stop(struct daemon *d)
 {
 	struct fault fault;
 
+	if (d->keeper && !chain_keeper_set(d->keeper, NULL, 0))
+		log_error("firewall", "lines not taken out", "error=\"out of memory\"");
 	if (firewall_destroy(d->firewall, &fault) < 0)
 		log_error("firewall", "table not removed", "error=\"%s\"", fault.text);
 	control_free(d->control);
 	upnp_free(d->upnp);
 	spawner_free(d->spawner);
 	gateway_free(d->gateway);
+	chain_keeper_free(d->keeper);
+	foreign_chains_close(d->foreign);
 	engine_free(d->engine);
 	policy_free(d->policy);
 	listeners_close(d->listeners);

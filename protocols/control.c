@@ -298,6 +298,13 @@ interface_json(const struct control_interface *interface, bool wan)
 }
 
 static json_t *
+chain_json(const struct control_chain *chain)
+{
+	return json_pack("{s:o, s:b, s:b}", "chain", text_json(chain->name), "exists",
+			 (int)chain->exists, "has_line", (int)chain->has_line);
+}
+
+static json_t *
 by_origin_json(const uint64_t counts[ORIGINS])
 {
 	json_t *object = json_object();
@@ -338,19 +345,21 @@ scope_json(const struct address *address)
 static json_t *
 status_json(const struct control_status *status)
 {
-	json_t *interfaces = json_array();
+	json_t *interfaces = json_array(), *chains = json_array();
 
 	for (size_t i = 0; i < status->interfaces; i++)
 		json_array_append_new(interfaces, interface_json(&status->interface[i], i == 0));
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
-			 "version", text_json(status->version), "pid", uint_json(status->pid),
-			 "uptime", uint_json(status->uptime), "epoch", uint_json(status->epoch),
-			 "external_address", address_json(&status->external), "external_scope",
-			 scope_json(&status->external), "nat_pmp", (int)status->nat_pmp, "pcp",
-			 (int)status->pcp, "upnp", (int)status->upnp, "table_intact",
-			 (int)status->table_intact, "rules", uint_json(status->rules), "leases",
-			 by_origin_json(status->leases), "counters",
-			 counters_json(&status->counters), "interfaces", interfaces);
+	for (size_t i = 0; i < status->chains; i++)
+		json_array_append_new(chains, chain_json(&status->chain[i]));
+	return json_pack(
+	    "{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",
+	    "version", text_json(status->version), "pid", uint_json(status->pid), "uptime",
+	    uint_json(status->uptime), "epoch", uint_json(status->epoch), "external_address",
+	    address_json(&status->external), "external_scope", scope_json(&status->external),
+	    "nat_pmp", (int)status->nat_pmp, "pcp", (int)status->pcp, "upnp", (int)status->upnp,
+	    "table_intact", (int)status->table_intact, "rules", uint_json(status->rules), "leases",
+	    by_origin_json(status->leases), "counters", counters_json(&status->counters),
+	    "interfaces", interfaces, "foreign_chains", chains);
 }
 
 size_t
@@ -669,6 +678,27 @@ interfaces_read(struct fields *f, struct control_status *status)
 }
 
 static void
+chains_read(struct fields *f, struct control_status *status)
+{
+	json_t *chains = json_object_get(f->object, "foreign_chains");
+
+	status->chains = json_array_size(chains);
+	if (!json_is_array(chains) || status->chains > CONTROL_CHAINS) {
+		spoil(f, "foreign_chains");
+		status->chains = 0;
+	}
+	for (size_t i = 0; i < status->chains; i++) {
+		struct fields one = {.object = json_array_get(chains, i)};
+
+		take_copy(&one, "chain", status->chain[i].name, sizeof(status->chain[i].name));
+		status->chain[i].exists = take_bool(&one, "exists");
+		status->chain[i].has_line = take_bool(&one, "has_line");
+		if (one.bad)
+			spoil(f, one.bad);
+	}
+}
+
+static void
 status_read(struct fields *f, struct control_status *status)
 {
 	struct fields counters = take_object(f, "counters");
@@ -688,6 +718,7 @@ status_read(struct fields *f, struct control_status *status)
 	if (counters.bad)
 		spoil(f, counters.bad);
 	interfaces_read(f, status);
+	chains_read(f, status);
 }
 
 static void

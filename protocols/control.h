@@ -15,6 +15,8 @@ enum {
 	CONTROL_INTERFACES = 65,
 	CONTROL_ADDRESSES = 16,
 	CONTROL_NAME_SIZE = 16,
+	CONTROL_CHAINS = 16,
+	CONTROL_CHAIN_SIZE = 136, /* "inet TABLE CHAIN" */
 	CONTROL_WHY_SIZE = 160
 };
 
@@ -117,6 +119,13 @@ struct control_interface {
 	struct control_worker worker;
 };
 
+/* A chain of another's that gets our line. */
+struct control_chain {
+	char name[CONTROL_CHAIN_SIZE];
+	bool exists;
+	bool has_line; /* false in one that exists: the kernel refused it */
+};
+
 struct control_counters {
 	uint64_t requests[ORIGINS];
 	uint64_t results[MAP_RESULTS];
@@ -141,6 +150,8 @@ struct control_status {
 	struct control_counters counters;
 	size_t interfaces; /* the WAN, then the LANs */
 	struct control_interface interface[CONTROL_INTERFACES];
+	size_t chains;
+	struct control_chain chain[CONTROL_CHAINS];
 };
 
 /* One line of a reply: any number of LEASE, STATUS or VERSION lines, then one RESULT. */

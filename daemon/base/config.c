@@ -448,6 +448,49 @@ close_wan(const char *title, unsigned line)
 	return take_interface("wan", title, line, wan->interface) && check_sides(line);
 }
 
+/* The title's next word, up to a blank or its end; NULL: it is none, or too long for out. */
+static const char *
+take_chain_word(const char *from, char out[CONFIG_CHAIN_SIZE])
+{
+	size_t length = strspn(from, "abcdefghijklmnopqrstuvwxyz"
+				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./\\");
+	if (length == 0 || length >= CONFIG_CHAIN_SIZE)
+		return NULL;
+	memcpy(out, from, length);
+	out[length] = '\0';
+	return from + length + (from[length] == ' ');
+}
+
+static bool
+parse_chain(const char *title, struct config_chain *chain)
+{
+	char family[CONFIG_CHAIN_SIZE];
+	const char *rest = take_chain_word(title, family);
+	if (!rest || (strcmp(family, "inet") != 0 && strcmp(family, "ip") != 0))
+		return false;
+	chain->inet = strcmp(family, "inet") == 0;
+	return (rest = take_chain_word(rest, chain->table)) &&
+	       (rest = take_chain_word(rest, chain->chain)) && *rest == '\0' && rest[-1] != ' ' &&
+	       !(chain->inet && strcmp(chain->table, "portlease") == 0);
+}
+
+static bool
+close_foreign_chain(const char *title, unsigned line)
+{
+	struct config *config = &reading->config;
+	struct config_chain chain = {.inet = false};
+	if (config->foreign_chains == CONFIG_CHAINS)
+		return complain(&reading->complaint, line,
+				"one more foreign-chain, expected at most %d", CONFIG_CHAINS);
+	if (!parse_chain(title, &chain))
+		return complain_at(line, "foreign-chain", title,
+				   "\"FAMILY TABLE CHAIN\", the family being inet or ip");
+	config->foreign_chain = must(reallocarray(config->foreign_chain, config->foreign_chains + 1,
+						  sizeof(*config->foreign_chain)));
+	config->foreign_chain[config->foreign_chains++] = chain;
+	return true;
+}
+
 static void
 reset_rule(void)
 {
@@ -528,6 +571,10 @@ static const struct section {
      CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES,
      {"transport", "external-ports", "target"},
      close_forward},
+    {"foreign-chain",
+     CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES,
+     {NULL},
+     close_foreign_chain},
 };
 enum { SECTIONS = sizeof(sections) / sizeof(*sections) };
 
@@ -604,7 +651,7 @@ expect_options(cfg_t *cfg, char *out, size_t size)
 static void
 take_error(cfg_t *cfg, const char *format, va_list arguments)
 {
-	char found[256], expected[768] = "";
+	char found[256], expected[1024] = "";
 	vsnprintf(found, sizeof(found), format, arguments);
 	if (strstr(found, "no such option") == found)
 		expect_options(cfg, expected, sizeof(expected));
@@ -741,6 +788,7 @@ config_free(struct config *config)
 		free(config->rule[i].description);
 	free(config->rule);
 	free(config->forward);
+	free(config->foreign_chain);
 	free(config->lan);
 	free(config->state_directory);
 	free(config->control_socket);

@@ -20,6 +20,15 @@ struct config_wan {
 	bool refuse_private; /* private-wan = refuse */
 };
 
+enum { CONFIG_CHAIN_SIZE = 64, CONFIG_CHAINS = 16 };
+
+/* One `foreign-chain` section: a chain of somebody else's that gets our line. */
+struct config_chain {
+	bool inet; /* family; else ip */
+	char table[CONFIG_CHAIN_SIZE];
+	char chain[CONFIG_CHAIN_SIZE];
+};
+
 enum { CONFIG_TCP = 1, CONFIG_UDP = 2 }; /* sets of transports */
 
 /* One `rule` section; what it does not name is open in it. */
@@ -70,6 +79,8 @@ struct config {
 	size_t rules;
 	struct forward *forward;
 	size_t forwards;
+	struct config_chain *foreign_chain;
+	size_t foreign_chains;
 	char *state_directory;
 	char *control_socket;
 	bool control_readable; /* control-access = all: everybody may read, not only root and group

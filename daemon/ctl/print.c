@@ -496,6 +496,16 @@ print_counters(const struct control_counters *c)
 	       c->flow_passes, c->flow_passes == 1 ? "" : "s");
 }
 
+static void
+print_chain(const struct control_chain *chain)
+{
+	printf("line in     ");
+	print_text(chain->name);
+	puts(chain->has_line ? ": there"
+	     : chain->exists ? ": refused by the kernel"
+			     : ": waiting: no such chain");
+}
+
 void
 print_status(const struct control_status *s)
 {
@@ -511,6 +521,8 @@ print_status(const struct control_status *s)
 	       s->pcp ? "on" : "off", s->upnp ? "on" : "off");
 	printf("policy      %" PRIu64 " rules, then the default\n", s->rules);
 	printf("table       %s\n", s->table_intact ? "intact" : "lost: it is being put back");
+	for (size_t i = 0; i < s->chains; i++)
+		print_chain(&s->chain[i]);
 	print_by_origin("leases", s->leases);
 	print_counters(&s->counters);
 }

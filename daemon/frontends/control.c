@@ -433,6 +433,9 @@ put_status(struct client *client)
 	       options->interface(options->arg, status->interfaces,
 				  &status->interface[status->interfaces]))
 		status->interfaces++;
+	while (status->chains < CONTROL_CHAINS &&
+	       options->chain(options->arg, status->chains, &status->chain[status->chains]))
+		status->chains++;
 	if (put(client, &reply))
 		finish(client, CONTROL_OK, "");
 	else

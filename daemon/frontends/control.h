@@ -38,6 +38,8 @@ struct control_options {
 	void (*changed)(void *arg);
 	/* Interface 0 is the WAN, from 1 on the LANs as in the config; false: past the last. */
 	bool (*interface)(void *arg, size_t number, struct control_interface *out);
+	/* The chains of others that get our line, in the same way. */
+	bool (*chain)(void *arg, size_t number, struct control_chain *out);
 	void *arg;
 	unsigned patience; /* milliseconds for a whole request, and for a reader to take something;
 			      0 = 10 s */

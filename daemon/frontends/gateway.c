@@ -21,6 +21,7 @@ struct gateway {
 	struct event *retry;
 	struct event *network_event;
 	struct event *table_event;
+	struct event *chains_event; /* a timer */
 };
 
 void
@@ -46,6 +47,33 @@ on_timer(evutil_socket_t fd, short events, void *arg)
 	gateway_changed(arg);
 }
 
+/* After our own table: until it is there, there is nothing that the line could let in. */
+static void
+tend_chains(struct gateway *g)
+{
+	monotime now = clock_now(), next;
+
+	if (!g->options.keeper)
+		return;
+	next = chain_keeper_tend(g->options.keeper, now);
+	if (next == MONOTIME_NEVER) {
+		evtimer_del(g->chains_event);
+	} else {
+		struct timeval after = {(next - now) / MONOTIME_SECOND,
+					(next - now) % MONOTIME_SECOND * 1000};
+
+		evtimer_add(g->chains_event, &after);
+	}
+}
+
+static void
+on_chains(evutil_socket_t fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	tend_chains(arg);
+}
+
 static void
 on_table(evutil_socket_t fd, short events, void *arg)
 {
@@ -54,6 +82,7 @@ on_table(evutil_socket_t fd, short events, void *arg)
 	(void)fd;
 	(void)events;
 	engine_check_table(g->options.engine, clock_now());
+	tend_chains(g);
 	gateway_changed(g);
 }
 
@@ -155,6 +184,7 @@ open_events(struct gateway *g)
 
 	g->timer = evtimer_new(o->base, on_timer, g);
 	g->retry = evtimer_new(o->base, on_network, g);
+	g->chains_event = evtimer_new(o->base, on_chains, g);
 	g->network_event = watch(g, network_fd(o->network), on_network);
 	g->table_event = watch(g, firewall_watch_fd(o->firewall), on_table);
 	g->udp = udp_new(&(struct udp_options){
@@ -165,7 +195,8 @@ open_events(struct gateway *g)
 	    .changed = gateway_changed,
 	    .arg = g,
 	});
-	return g->timer && g->retry && g->network_event && g->table_event && g->udp;
+	return g->timer && g->retry && g->chains_event && g->network_event && g->table_event &&
+	       g->udp;
 }
 
 static bool
@@ -187,6 +218,7 @@ start(struct gateway *g, char *why, size_t why_size)
 		snprintf(why, why_size, "%s", fault.text);
 		return false;
 	}
+	tend_chains(g);
 	g->options.network_changed(g->options.arg);
 	gateway_changed(g);
 	return true;
@@ -214,7 +246,8 @@ gateway_free(struct gateway *g)
 {
 	if (!g)
 		return;
-	struct event *events[] = {g->timer, g->retry, g->network_event, g->table_event};
+	struct event *events[] = {g->timer, g->retry, g->chains_event, g->network_event,
+				  g->table_event};
 
 	udp_free(g->udp);
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)

@@ -7,6 +7,7 @@
 #define PORTLEASE_GATEWAY_H
 
 #include "control.h"
+#include "../core/chain_keeper.h"
 #include "../core/topology.h"
 
 struct gateway;
@@ -17,6 +18,7 @@ struct gateway_options {
 	const struct config *config;
 	struct network *network; /* of the interfaces topology_read() expects */
 	struct firewall *firewall;
+	struct chain_keeper *keeper; /* NULL: there are no chains to keep */
 	/* Each also before gateway_new() returns. */
 	void (*network_changed)(void *arg); /* an interface, or the external address */
 	void (*leases_changed)(void *arg);  /* or may have */

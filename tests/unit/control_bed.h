@@ -91,6 +91,22 @@ static const struct control_worker bed_worker = {
     .stats = {{3, 100, 0, 2345678, 0, 1, 77, 70, 0, 1, 12, 2}},
 };
 
+static inline bool
+bed_chain(void *arg, size_t number, struct control_chain *out)
+{
+	static const struct control_chain chains[] = {
+	    {"inet fw4 forward", true, true},
+	    {"ip filter FORWARD", false, false},
+	    {"inet firewalld filter_FORWARD", true, false},
+	};
+
+	(void)arg;
+	if (number >= sizeof(chains) / sizeof(chains[0]))
+		return false;
+	*out = chains[number];
+	return true;
+}
+
 /* A WAN, a LAN that is served, and one that waits. */
 static inline bool
 bed_interface(void *arg, size_t number, struct control_interface *out)
@@ -227,6 +243,7 @@ bed_open(struct bed *bed, bool readable, gid_t group, unsigned patience)
 	    .now = bed_now,
 	    .changed = bed_changed,
 	    .interface = bed_interface,
+	    .chain = bed_chain,
 	    .arg = bed,
 	    .patience = patience,
 	});

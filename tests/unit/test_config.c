@@ -795,6 +795,42 @@ test_manual_examples(void **state)
 	assert_true(examples > 5);
 }
 
+static void
+test_foreign_chains(void **state)
+{
+	(void)state;
+	struct config *config = read_good(SIDES "foreign-chain \"inet fw4 forward\" { }\n"
+						"foreign-chain 'ip filter DOCKER-USER' { }\n"
+						"foreign-chain \"ip portlease x\" { }\n");
+	assert_int_equal(config->foreign_chains, 3);
+	assert_true(config->foreign_chain[0].inet && !config->foreign_chain[1].inet);
+	assert_string_equal(config->foreign_chain[0].table, "fw4");
+	assert_string_equal(config->foreign_chain[0].chain, "forward");
+	assert_string_equal(config->foreign_chain[1].table, "filter");
+	assert_string_equal(config->foreign_chain[1].chain, "DOCKER-USER");
+	config_free(config);
+
+	char many[1024] = SIDES;
+	for (int i = 0; i <= CONFIG_CHAINS; i++) {
+		config = read_text(many);
+		assert_non_null(config);
+		assert_int_equal(config->foreign_chains, i);
+		config_free(config);
+		sprintf(many + strlen(many), "foreign-chain \"ip t c%d\" { }\n", i);
+	}
+	assert_null(read_text(many));
+	assert_error(":19: one more foreign-chain, expected at most 16");
+
+	/* Names as long as there is room for, and one octet more. */
+	char text[512];
+	for (int length = CONFIG_CHAIN_SIZE - 1; length <= CONFIG_CHAIN_SIZE; length++) {
+		snprintf(text, sizeof(text), SIDES "foreign-chain \"ip t %0*d\" { }\n", length, 0);
+		config = read_text(text);
+		assert_int_equal(config != NULL, length < CONFIG_CHAIN_SIZE);
+		config_free(config);
+	}
+}
+
 int
 main(void)
 {
@@ -816,6 +852,7 @@ main(void)
 	    cmocka_unit_test(test_shipped_examples),
 	    cmocka_unit_test(test_manual_has_the_same_keys),
 	    cmocka_unit_test(test_manual_examples),
+	    cmocka_unit_test(test_foreign_chains),
 	};
 	return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
 }

@@ -246,6 +246,9 @@ status_round_trip(void **state)
 	s->interface[1].address[1] = (struct prefix){address("2001:db8::1"), 64};
 	s->interface[1].udp = (struct control_udp){1, 2, 3, 4, 5, 6};
 	s->interface[1].worker = a_worker;
+	s->chains = 2;
+	s->chain[0] = (struct control_chain){"inet fw4 forward", true, true};
+	strcpy(s->chain[1].name, "ip filter FORWARD");
 	back = over_the_wire(&reply);
 	assert_memory_equal(&back.status, s, sizeof(*s));
 	s->interface[1].worker.pid = 0;
@@ -284,6 +287,9 @@ status_largest(void **state)
 		s->interface[i].worker.starts = s->interface[i].worker.calls = INT64_MAX;
 		s->interface[i].worker.batches = s->interface[i].worker.largest_batch = INT64_MAX;
 	}
+	s->chains = CONTROL_CHAINS;
+	for (int i = 0; i < CONTROL_CHAINS; i++)
+		memset(s->chain[i].name, 'x', CONTROL_CHAIN_SIZE - 1);
 	back = over_the_wire(&reply);
 	assert_memory_equal(&back.status, s, sizeof(*s));
 }
@@ -295,6 +301,8 @@ status_as_documented(void **state)
 	struct control_reply reply = a_status();
 
 	(void)state;
+	reply.status.chains = 1;
+	reply.status.chain[0] = (struct control_chain){"inet fw4 forward", true, false};
 	reply.status.interfaces = 2;
 	strcpy(reply.status.interface[0].name, "wan0");
 	strcpy(reply.status.interface[1].name, "lan0");
@@ -317,6 +325,8 @@ status_as_documented(void **state)
 		  "\"http_requests\":8,\"http_limited\":9,\"http_refused\":10,"
 		  "\"ssdp_searches\":11,\"ssdp_replied\":12,\"ssdp_limited\":13,"
 		  "\"gena_subscriptions\":14,\"gena_delivered\":15,\"gena_failed\":16}}]"));
+	assert_non_null(strstr(text, "\"foreign_chains\":[{\"chain\":\"inet fw4 forward\","
+				     "\"exists\":true,\"has_line\":false}]"));
 	assert_non_null(strstr(text, "\"batches\":11,\"largest_batch\":12,"));
 	assert_non_null(strstr(text, "\"pcp\":false,\"upnp\":true,"));
 	reply.status.interface[1].worker.pid = 0;

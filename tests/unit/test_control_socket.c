@@ -232,6 +232,9 @@ status_says_it_all(void **state)
 	assert_string_equal(status.interface[0].name, "wan0");
 	assert_string_equal(status.interface[2].name, "br-guest");
 	assert_true(status.interface[1].served && !status.interface[2].served);
+	assert_int_equal(status.chains, 3);
+	assert_string_equal(status.chain[1].name, "ip filter FORWARD");
+	assert_true(status.chain[0].has_line && !status.chain[2].has_line);
 	/* Asked again, nothing is counted twice. */
 	assert_int_equal(status_of(&bed).leases[ORIGIN_NATPMP], 1100);
 	close(end.fd);

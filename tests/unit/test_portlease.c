@@ -358,6 +358,10 @@ status(void **state)
 	assert_narrow();
 	assert_non_null(strstr(ran.out, "leases      3 (1 nat-pmp, 1 pcp, 1 upnp)\n"));
 	assert_non_null(strstr(ran.out, "table       intact\n"));
+	assert_non_null(strstr(ran.out, "line in     inet fw4 forward: there\n"));
+	assert_non_null(strstr(ran.out, "line in     ip filter FORWARD: waiting: no such chain\n"));
+	assert_non_null(
+	    strstr(ran.out, "line in     inet firewalld filter_FORWARD: refused by the kernel\n"));
 	assert_null(strstr(ran.out, "warning"));
 	assert_int_equal(run("status --json"), DONE);
 	root = parse();
@@ -766,6 +770,7 @@ manual_knows_every_field(void **state)
 	fields += check_keys(root) + check_keys(json_object_get(root, "counters"));
 	fields += check_keys(lan) + check_keys(json_object_get(lan, "udp")) +
 		  check_keys(json_object_get(lan, "worker"));
+	fields += check_keys(json_array_get(json_object_get(root, "foreign_chains"), 0));
 	json_decref(root);
 	fields += 2 + 2; /* of remove and version */
 	/* Nor does it know more, beside the titles. */
