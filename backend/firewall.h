@@ -17,6 +17,7 @@ enum { FIREWALL_WAN_ADDRESSES = 16, FIREWALL_LAN_PREFIXES = 64, FIREWALL_INTERFA
 struct firewall_options {
 	bool source_nat; /* no: the gateway only routes; ports are not reserved against other hosts
 			    (firewall layout: sn4) */
+	bool ftp;	 /* use the kernel's helper for FTP, if there is one */
 };
 
 /* The network the table works for. */
@@ -38,9 +39,9 @@ struct mapping {
 	struct endpoint internal;
 	struct address remote; /* only from this host; unspecified = anybody */
 	uint8_t remote_length; /* or from this prefix, as struct prefix has it; 0: one host */
-	enum helper helper;    /* none where the kernel has none: firewall_tracks_ftp() */
-	bool outbound;	       /* at most one of an internal endpoint's mappings */
-	bool reserves;	       /* at most one of an external port's mappings */
+	enum helper helper;    /* with .reserves: for the external port */
+	bool outbound;	       /* at most one of an internal endpoint's mappings; ranges aside */
+	bool reserves;	       /* at most one of an external port's mappings; ranges aside */
 	uint64_t timeout;      /* milliseconds until the kernel ends it by itself; 0 = never */
 	const char *comment;   /* shown by `nft list`; at most 127 octets; NULL = none */
 };
@@ -58,6 +59,8 @@ enum firewall_state { FIREWALL_INTACT, FIREWALL_LOST };
 
 /* Opens the sockets (once; see the cost of closing them) but changes nothing.  0 or -errno. */
 int firewall_open(struct firewall **, const struct firewall_options *, struct fault *);
+/* Are data connections of FTP followed?  Not without option ftp, nor without nf_conntrack_ftp. */
+bool firewall_tracks_ftp(const struct firewall *);
 /* Closes the sockets; leaves the table.  NULL is allowed. */
 void firewall_close(struct firewall *);
 
@@ -92,8 +95,7 @@ int firewall_commit(struct firewall *, struct fault *);
 
 /* Connections through a mapping's present element; 0 if it is not there.  One exact query, no dump.
  */
-uint64_t firewall_connections(struct firewall *, enum transport, uint16_t external_port,
-			      const struct address *remote);
+uint64_t firewall_connections(struct firewall *, const struct mapping *);
 
 /* Becomes readable when another program has committed to nftables. */
 int firewall_watch_fd(const struct firewall *);

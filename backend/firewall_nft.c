@@ -138,38 +138,6 @@ open_watch(struct firewall *f)
 	return 0;
 }
 
-int
-firewall_open(struct firewall **out, const struct firewall_options *options, struct fault *fault)
-{
-	struct firewall *f = calloc(1, sizeof(*f));
-	int error;
-
-	if (!f)
-		return fault_set(fault, ENOMEM, "cannot open nftables");
-	f->options = *options;
-	f->socket = f->watch = -1;
-	f->changes = (struct nft_batch){.bytes = f->change_bytes, .size = sizeof(f->change_bytes)};
-	if (open_command(f) < 0 || open_watch(f) < 0) {
-		error = errno;
-		firewall_close(f);
-		return fault_set(fault, error, "cannot open nftables' netlink sockets");
-	}
-	*out = f;
-	return 0;
-}
-
-void
-firewall_close(struct firewall *f)
-{
-	if (!f)
-		return;
-	if (f->socket >= 0)
-		close(f->socket);
-	if (f->watch >= 0)
-		close(f->watch);
-	free(f);
-}
-
 /* Replies: all are in the socket's queue when the send returns. */
 
 typedef void reply_fn(struct firewall *, const struct nlmsghdr *, void *);
@@ -598,13 +566,8 @@ firewall_stage(struct firewall *f, enum firewall_change change, const struct map
 		outcome->error = f->stage_error = ENOBUFS;
 		return;
 	}
-	f->staged[f->staged_count++] = (struct staged){.outcome = outcome,
-						       .change = change,
-						       .name = {
-							   .transport = mapping->transport,
-							   .external_port = mapping->external_port,
-							   .remote = mapping->remote,
-						       }};
+	f->staged[f->staged_count++] =
+	    (struct staged){.outcome = outcome, .change = change, .name = nft_name_of(mapping)};
 	nft_put_mapping(&f->changes, change, mapping, (uint32_t)f->staged_count);
 }
 
@@ -627,16 +590,66 @@ take_element(struct firewall *f, const struct nlmsghdr *m, void *argument)
 }
 
 uint64_t
-firewall_connections(struct firewall *f, enum transport transport, uint16_t external_port,
-		     const struct address *remote)
+firewall_connections(struct firewall *f, const struct mapping *mapping)
 {
-	const struct nft_name name = {transport, external_port, *remote};
+	const struct nft_name name = nft_name_of(mapping);
 	struct nft_batch question = layout_batch(f);
 	struct nft_seen seen = {0};
 
 	nft_put_query(&question, &name, SEQUENCE_BATCH);
 	ask(f, &question, take_element, &seen);
 	return seen.connections;
+}
+
+/* Opening and closing */
+
+static bool
+has_ftp_helper(struct firewall *f)
+{
+	struct nft_batch layout = layout_batch(f);
+	struct fault fault;
+
+	nft_layout_probe_ftp(&layout);
+	return transact(f, &layout, &fault) == 0;
+}
+
+int
+firewall_open(struct firewall **out, const struct firewall_options *options, struct fault *fault)
+{
+	struct firewall *f = calloc(1, sizeof(*f));
+	int error;
+
+	if (!f)
+		return fault_set(fault, ENOMEM, "cannot open nftables");
+	f->options = *options;
+	f->socket = f->watch = -1;
+	f->changes = (struct nft_batch){.bytes = f->change_bytes, .size = sizeof(f->change_bytes)};
+	if (open_command(f) < 0 || open_watch(f) < 0) {
+		error = errno;
+		firewall_close(f);
+		return fault_set(fault, error, "cannot open nftables' netlink sockets");
+	}
+	f->options.ftp = options->ftp && has_ftp_helper(f);
+	*out = f;
+	return 0;
+}
+
+void
+firewall_close(struct firewall *f)
+{
+	if (!f)
+		return;
+	if (f->socket >= 0)
+		close(f->socket);
+	if (f->watch >= 0)
+		close(f->watch);
+	free(f);
+}
+
+bool
+firewall_tracks_ftp(const struct firewall *f)
+{
+	return f->options.ftp;
 }
 
 /* Watch */

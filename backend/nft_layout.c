@@ -36,12 +36,20 @@ enum {
 	TYPE_SOCKET = TYPE_INET_PROTO << 12 | TYPE_IPV4_ADDR << 6 | TYPE_INET_SERVICE,
 	TYPE_REMOTE = TYPE_IPV4_ADDR << 12 | TYPE_PORT,
 	TYPE_ENDPOINT = TYPE_IPV4_ADDR << 6 | TYPE_INET_SERVICE,
+	TYPE_PORT_OF = TYPE_PORT << 6 | TYPE_IPV4_ADDR,
+	TYPE_PLACE = TYPE_IPV4_ADDR << 12 | TYPE_PORT,
 };
 
 /* And its byte orders, without which it lists an interface name as "". */
 enum { ORDER_HOST = 1, ORDER_NETWORK = 2 };
 
 enum { MAPPINGS_MAX = 131072 };
+
+/* Connection tracking of data connections, as an object of the table. */
+#define FTP_HELPER "ftp"
+
+/* A table that is never seen: it comes and goes in one transaction. */
+#define PROBE_TABLE NFT_TABLE "_probe"
 
 struct set {
 	const char *name;
@@ -51,7 +59,10 @@ struct set {
 	uint32_t order;
 	uint32_t size; /* 0 = no limit */
 	bool counter;
+	const char *fields; /* of intervals in several fields: how long each is, in octets */
 };
+
+enum { RANGES = NFT_SET_INTERVAL | NFT_SET_CONCAT };
 
 static const struct set sets[] = {
     {
@@ -96,6 +107,50 @@ static const struct set sets[] = {
 	.order = ORDER_NETWORK,
 	.size = MAPPINGS_MAX,
 	.counter = true,
+    },
+    {
+	.name = "ffwd4", /* the same for a prefix of remote hosts: static forwards alone */
+	.flags = NFT_SET_MAP | RANGES,
+	.key_type = TYPE_PORT_OF,
+	.key_size = 12,
+	.data_type = TYPE_ENDPOINT,
+	.data_size = 8,
+	.order = ORDER_NETWORK,
+	.counter = true,
+	.fields = "\1\2\4",
+    },
+    {
+	.name = "range4", /* ranges of ports, which are kept: likewise, for a prefix or all */
+	.flags = NFT_SET_MAP | RANGES,
+	.key_type = TYPE_PORT_OF,
+	.key_size = 12,
+	.data_type = TYPE_IPV4_ADDR,
+	.data_size = 4,
+	.order = ORDER_NETWORK,
+	.counter = true,
+	.fields = "\1\2\4",
+    },
+    {
+	.name = "rangeint4", /* internal ports of ranges, that send from the same external one */
+	.flags = RANGES,
+	.key_type = TYPE_PLACE,
+	.key_size = 12,
+	.order = ORDER_NETWORK,
+	.fields = "\4\1\2",
+    },
+    {
+	.name = "rangeext4", /* as ext4, of ranges */
+	.flags = RANGES,
+	.key_type = TYPE_PORT,
+	.key_size = 8,
+	.order = ORDER_NETWORK,
+	.fields = "\1\2",
+    },
+    {
+	.name = "ftp4", /* external ports where FTP is spoken */
+	.key_type = TYPE_INET_SERVICE,
+	.key_size = 2,
+	.order = ORDER_NETWORK,
     },
     {
 	.name = "out4", /* internal endpoint -> the external port it sends from */
@@ -198,6 +253,9 @@ struct expression {
 		       NUMBER(BITWISE_MASK, and), NUMBER(BITWISE_XOR, xor) } }
 #define COMPARE(op, value)   { "cmp", { NUMBER(CMP_SREG, 1), NUMBER(CMP_OP, NFT_CMP_##op), value } }
 #define IN_SET(name, from)   { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, name) } }
+#define NOT_IN_SET(name, from) \
+	{ "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, name), \
+		      NUMBER(LOOKUP_FLAGS, NFT_LOOKUP_F_INV) } }
 #define IN_OWN_SET(from)     { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, OWN_SET), \
 					   SET_ID(LOOKUP_SET_ID) } }
 #define MAP(name, from, to)  { "lookup", { NUMBER(LOOKUP_SREG, from), TEXT(LOOKUP_SET, name), \
@@ -214,15 +272,19 @@ struct expression {
 #define NAT_LAST(port)       NUMBER(NAT_REG_PROTO_MAX, port)
 #define NAT_PORT_GIVEN       NUMBER(NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED)
 #define DNAT(port)           NAT(DNAT, NAT_FIRST(port))
+#define DNAT_ADDRESS         NAT(DNAT, { .kind = FIELD_NONE })
 #define SNAT                 NAT(SNAT, { .kind = FIELD_NONE })
 #define SNAT_PORT(port)      NAT(SNAT, NAT_FIRST(port), NAT_PORT_GIVEN)
 #define SNAT_PORTS(a, b)     NAT(SNAT, NAT_FIRST(a), NAT_LAST(b), NAT_PORT_GIVEN)
 /* The kernel does not infer this flag from masquerade's ports: without it they are ignored. */
 #define MASQUERADE(...) \
 	{ "masq", { NUMBER(MASQ_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED), __VA_ARGS__ } }
+#define MASQUERADE_ANY       { "masq", {{ .kind = FIELD_NONE }} }
 #define MASQ_FIRST(port)     NUMBER(MASQ_REG_PROTO_MIN, port)
 #define MASQ_LAST(port)      NUMBER(MASQ_REG_PROTO_MAX, port)
 
+#define SET_FTP_HELPER       { "objref", { NUMBER(OBJREF_IMM_TYPE, NFT_OBJECT_CT_HELPER), \
+					   TEXT(OBJREF_IMM_NAME, FTP_HELPER) } }
 #define RESET                { "reject", { NUMBER(REJECT_TYPE, NFT_REJECT_TCP_RST), \
 					   OCTETS(REJECT_CODE, 1, 0) } }
 
@@ -237,6 +299,8 @@ struct expression {
 #define TCP_OR_UDP           LOAD_META(L4PROTO, 1), IN_OWN_SET(1)
 #define EXTERNAL_PORT        LOAD_META(L4PROTO, 1), LOAD_DPORT(9)
 #define CALLER               LOAD_SADDR(1), LOAD_META(L4PROTO, 9), LOAD_DPORT(10)
+#define CALLER_LAST          LOAD_META(L4PROTO, 1), LOAD_DPORT(9), LOAD_SADDR(10)
+#define SENDER_FIRST         LOAD_SADDR(1), LOAD_META(L4PROTO, 9), LOAD_SPORT(10)
 #define SENDERS_PORT         LOAD_META(L4PROTO, 1), LOAD_SPORT(9)
 #define SENDER               LOAD_META(L4PROTO, 1), LOAD_SADDR(9), LOAD_SPORT(10)
 #define SENDER_IN_2          LOAD_META(L4PROTO, 2), LOAD_SADDR(13), LOAD_SPORT(14)
@@ -255,6 +319,7 @@ enum {
 	RESERVE = 1 << 0, /* ports are kept from hosts that are masqueraded */
 	PRIMARY = 1 << 1, /* mapped sockets send from the WAN's primary address */
 	SOURCE = 1 << 2,  /* or from a given one */
+	FTP = 1 << 3,	  /* the kernel has a helper for it */
 };
 
 enum { EXPRESSIONS_MAX = 16 };
@@ -275,29 +340,46 @@ static const struct rule rules[] = {
 	 * ours bound the flow, or an admin's own forward, hooked later, would be opened by it.
 	 */
 	{"dn4", 0, {SET_MARK(~FLOWS_MARK_OURS, FLOWS_MARK_OURS)}},
+	/* Here and not in a chain of its own: only a flow's first packet comes by, not yet translated. */
+	{"dn4", FTP, {TCP, LOAD_DPORT(1), IN_SET("ftp4", 1), SET_FTP_HELPER}},
 	{"dn4", 0, {IPV4, TCP_OR_UDP, CALLER, MAP("rfwd4", 1, 1), DNAT(9)}},
+	{"dn4", 0, {IPV4, TCP_OR_UDP, CALLER_LAST, MAP("ffwd4", 1, 1), DNAT(9)}},
 	{"dn4", 0, {IPV4, TCP_OR_UDP, EXTERNAL_PORT, MAP("fwd4", 1, 1), DNAT(9)}},
+	{"dn4", 0, {IPV4, TCP_OR_UDP, CALLER_LAST, MAP("range4", 1, 1), DNAT_ADDRESS}},
 	{"dn4", 0, {SET_MARK(~FLOWS_MARK_OURS, 0)}},
 
 	{"postrouting", 0, {LOAD_META(OIFNAME, 1), IN_SET("wanif", 1), IPV4, JUMP("sn4")}},
+	/* A server that is in no LAN would answer past us.  Leases lead into LANs only. */
+	{"postrouting", 0, {HAS_MARK(FLOWS_MARK_OURS), IS_DNATED, IPV4,
+			    LOAD_DADDR(1), NOT_IN_SET("lan4", 1), MASQUERADE_ANY}},
 	/* Hairpin; by address: with bridge filtering on, interfaces here are bridge ports. */
 	{"postrouting", 0, {HAS_MARK(FLOWS_MARK_OURS), IS_DNATED, IPV4,
 			    LOAD_SADDR(1), IN_SET("lan4", 1),
 			    LOAD_DADDR(1), IN_SET("lan4", 1), JUMP("hp4")}},
 
 	{"sn4", PRIMARY, {TCP_OR_UDP, IPV4, SENDER, MAP("out4", 1, 1), MASQUERADE(MASQ_FIRST(1))}},
+	{"sn4", PRIMARY, {TCP_OR_UDP, IPV4, SENDER_FIRST, IN_SET("rangeint4", 1), MASQUERADE_ANY}},
 	{"sn4", PRIMARY | RESERVE, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), SPARE_PORTS(1, 2),
 				    MASQUERADE(MASQ_FIRST(1), MASQ_LAST(2))}},
+	{"sn4", PRIMARY | RESERVE, {TCP_OR_UDP, SENDERS_PORT, IN_SET("rangeext4", 1),
+				    SPARE_PORTS(1, 2), MASQUERADE(MASQ_FIRST(1), MASQ_LAST(2))}},
 	{"sn4", SOURCE, {TCP_OR_UDP, IPV4, LOAD_OUR_SOURCE(1), SENDER_IN_2, MAP("out4", 2, 2),
 			 SNAT_PORT(2)}},
+	{"sn4", SOURCE, {TCP_OR_UDP, IPV4, SENDER_FIRST, IN_SET("rangeint4", 1), LOAD_OUR_SOURCE(1),
+			 SNAT}},
 	{"sn4", SOURCE | RESERVE, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), LOAD_OUR_SOURCE(1),
 				   SPARE_PORTS(2, 3), SNAT_PORTS(2, 3)}},
+	{"sn4", SOURCE | RESERVE, {TCP_OR_UDP, SENDERS_PORT, IN_SET("rangeext4", 1),
+				   LOAD_OUR_SOURCE(1), SPARE_PORTS(2, 3), SNAT_PORTS(2, 3)}},
 
 	/* A hairpinned packet comes from the external address and port (RFC 4787 REQ-9). */
 	{"hp4", 0, {TCP_OR_UDP, IPV4, LOAD_DIALLED(1), SENDER_IN_2, MAP("out4", 2, 2),
 		    SNAT_PORT(2)}},
+	{"hp4", 0, {TCP_OR_UDP, IPV4, SENDER_FIRST, IN_SET("rangeint4", 1), LOAD_DIALLED(1), SNAT}},
 	{"hp4", 0, {TCP_OR_UDP, SENDERS_PORT, IN_SET("ext4", 1), LOAD_DIALLED(1), SPARE_PORTS(2, 3),
 		    SNAT_PORTS(2, 3)}},
+	{"hp4", 0, {TCP_OR_UDP, SENDERS_PORT, IN_SET("rangeext4", 1), LOAD_DIALLED(1),
+		    SPARE_PORTS(2, 3), SNAT_PORTS(2, 3)}},
 	{"hp4", 0, {LOAD_DIALLED(1), SNAT}},
 
 	/* What flows_ctnetlink.c marked: each end is told when it next sends. */
@@ -321,13 +403,32 @@ made(struct nft_batch *batch, const void *object)
 }
 
 static void
-put_table(struct nft_batch *batch, uint16_t message, uint16_t flags)
+put_table(struct nft_batch *batch, const char *name, uint16_t message, uint16_t flags)
 {
 	struct nlmsghdr *m = nft_message_open(batch, message, flags, NFT_SEQUENCE_TABLE);
 
 	if (!m)
 		return;
-	mnl_attr_put_strz(m, NFTA_TABLE_NAME, NFT_TABLE);
+	mnl_attr_put_strz(m, NFTA_TABLE_NAME, name);
+	nft_message_close(batch, m);
+}
+
+static void
+put_ftp_helper(struct nft_batch *batch, const char *table)
+{
+	struct nlmsghdr *m =
+	    nft_message_open(batch, NFT_MSG_NEWOBJ, NLM_F_CREATE, NFT_SEQUENCE_TABLE);
+	struct nlattr *data;
+
+	if (!m)
+		return;
+	mnl_attr_put_strz(m, NFTA_OBJ_TABLE, table);
+	mnl_attr_put_strz(m, NFTA_OBJ_NAME, FTP_HELPER);
+	mnl_attr_put_u32(m, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_CT_HELPER));
+	data = mnl_attr_nest_start(m, NFTA_OBJ_DATA);
+	mnl_attr_put_strz(m, NFTA_CT_HELPER_NAME, "ftp");
+	mnl_attr_put_u8(m, NFTA_CT_HELPER_L4PROTO, IPPROTO_TCP);
+	mnl_attr_nest_end(m, data);
 	nft_message_close(batch, m);
 }
 
@@ -355,6 +456,9 @@ put_set(struct nft_batch *batch, const struct set *row, uint32_t id)
 	}
 	if (row->size)
 		nftnl_set_set_u32(set, NFTNL_SET_DESC_SIZE, row->size);
+	if (row->fields)
+		nftnl_set_set_data(set, NFTNL_SET_DESC_CONCAT, row->fields,
+				   (uint32_t)strlen(row->fields));
 	nftnl_udata_put_u32(hints, NFTNL_UDATA_SET_KEYBYTEORDER, row->order);
 	if (row->flags & NFT_SET_MAP)
 		nftnl_udata_put_u32(hints, NFTNL_UDATA_SET_DATABYTEORDER, row->order);
@@ -509,8 +613,8 @@ bool
 nft_layout_has_rule(size_t number, const struct firewall_options *options,
 		    const struct firewall_network *network)
 {
-	unsigned given =
-	    (network->has_source ? SOURCE : PRIMARY) | (options->source_nat ? RESERVE : 0);
+	unsigned given = (network->has_source ? SOURCE : PRIMARY) |
+			 (options->source_nat ? RESERVE : 0) | (options->ftp ? FTP : 0);
 
 	return number < RULES && !(rules[number].needs & ~given);
 }
@@ -643,7 +747,9 @@ nft_layout_create(struct nft_batch *batch, const struct firewall_options *option
 		  const struct firewall_network *network)
 {
 	nft_layout_destroy(batch);
-	put_table(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO);
+	put_table(batch, NFT_TABLE, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO);
+	if (options->ftp)
+		put_ftp_helper(batch, NFT_TABLE);
 	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
 		put_set(batch, &sets[i], 0);
 	for (size_t i = 0; i < sizeof(chains) / sizeof(*chains); i++)
@@ -657,8 +763,17 @@ nft_layout_create(struct nft_batch *batch, const struct firewall_options *option
 void
 nft_layout_destroy(struct nft_batch *batch)
 {
-	put_table(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE); /* so that there is one to delete */
-	put_table(batch, NFT_MSG_DELTABLE, 0);
+	put_table(batch, NFT_TABLE, NFT_MSG_NEWTABLE,
+		  NLM_F_CREATE); /* so that there is one to delete */
+	put_table(batch, NFT_TABLE, NFT_MSG_DELTABLE, 0);
+}
+
+void
+nft_layout_probe_ftp(struct nft_batch *batch)
+{
+	put_table(batch, PROBE_TABLE, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
+	put_ftp_helper(batch, PROBE_TABLE);
+	put_table(batch, PROBE_TABLE, NFT_MSG_DELTABLE, 0);
 }
 
 static bool
@@ -714,7 +829,7 @@ nft_layout_change(struct nft_batch *batch, const struct firewall_options *option
 void
 nft_layout_ask_table(struct nft_batch *batch)
 {
-	put_table(batch, NFT_MSG_GETTABLE, 0);
+	put_table(batch, NFT_TABLE, NFT_MSG_GETTABLE, 0);
 }
 
 size_t

@@ -23,6 +23,8 @@ enum {
 void nft_layout_create(struct nft_batch *, const struct firewall_options *,
 		       const struct firewall_network *);
 void nft_layout_destroy(struct nft_batch *);
+/* A transaction that changes nothing, and fails where the kernel has no helper for FTP. */
+void nft_layout_probe_ftp(struct nft_batch *);
 
 /* What differs between two networks; nothing if nothing does. */
 void nft_layout_change(struct nft_batch *, const struct firewall_options *,

@@ -25,9 +25,21 @@ struct port_key {
 	uint8_t pad2[2];
 };
 
+/* The keys of the maps that lead inside all hold a port_key. */
 struct remote_key {
 	uint32_t address;
 	struct port_key external;
+};
+
+struct caller_key {
+	struct port_key external;
+	uint32_t address;
+};
+
+union forward_key {
+	struct port_key port;
+	struct remote_key remote;
+	struct caller_key caller;
 };
 
 struct socket_value {
@@ -40,6 +52,11 @@ struct socket_key {
 	uint8_t transport;
 	uint8_t pad[3];
 	struct socket_value socket;
+};
+
+struct place_key {
+	uint32_t address;
+	struct port_key internal;
 };
 
 struct nlmsghdr *
@@ -110,6 +127,8 @@ put_element(struct nlmsghdr *m, const struct nft_element *e)
 	if (e->interval_end)
 		mnl_attr_put_u32(m, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
 	put_value(m, NFTA_SET_ELEM_KEY, e->key, e->key_size);
+	if (e->key_end)
+		put_value(m, NFTA_SET_ELEM_KEY_END, e->key_end, e->key_size);
 	if (e->data)
 		put_value(m, NFTA_SET_ELEM_DATA, e->data, e->data_size);
 	if (e->go_to)
@@ -144,30 +163,127 @@ nft_put_elements(struct nft_batch *batch, const struct nft_set_change *change,
 	nft_message_close(batch, m);
 }
 
-static struct remote_key
-remote_key(const struct nft_name *name)
+struct nft_name
+nft_name_of(const struct mapping *mapping)
 {
-	return (struct remote_key){
-	    .address = address_is_unspecified(&name->remote) ? 0 : address_to_ipv4(&name->remote),
-	    .external = {.transport = (uint8_t)name->transport, .port = htons(name->external_port)},
+	return (struct nft_name){
+	    .transport = mapping->transport,
+	    .external_port = mapping->external_port,
+	    .more_ports = mapping->more_ports,
+	    .remote_length = mapping->remote_length,
+	    .remote = mapping->remote,
 	};
 }
 
-static const char *
-forward_set(const struct nft_name *name)
+static struct port_key
+port_key(enum transport transport, uint32_t port)
 {
-	return address_is_unspecified(&name->remote) ? "fwd4" : "rfwd4";
+	return (struct port_key){.transport = (uint8_t)transport, .port = htons((uint16_t)port)};
 }
 
-/* fwd4's key is rfwd4's without the address. */
-static void
-set_forward_key(struct nft_element *element, const struct nft_name *name,
-		const struct remote_key *key)
+/* The host bits of the prefix that a mapping is for, in network order; a range for anybody is for
+ * the shortest one. */
+static uint32_t
+host_bits(const struct nft_name *name)
 {
-	bool anybody = address_is_unspecified(&name->remote);
+	if (address_is_unspecified(&name->remote))
+		return UINT32_MAX;
+	return htonl(name->remote_length && name->remote_length < 128
+			 ? UINT32_MAX >> (name->remote_length - 96)
+			 : 0);
+}
 
-	element->key = anybody ? (const void *)&key->external : key;
-	element->key_size = anybody ? sizeof(key->external) : sizeof(*key);
+/* Where a mapping's element is: the map, and the key or the interval of keys. */
+struct place {
+	const char *set;
+	union forward_key first, last;
+	uint16_t size;
+	bool interval;
+};
+
+static struct place
+place_of(const struct nft_name *name)
+{
+	const struct port_key external = port_key(name->transport, name->external_port);
+	bool anybody = address_is_unspecified(&name->remote);
+	uint32_t remote = anybody ? 0 : address_to_ipv4(&name->remote);
+
+	if (name->more_ports || (!anybody && name->remote_length))
+		return (struct place){
+		    .set = name->more_ports ? "range4" : "ffwd4",
+		    .first.caller = {external, remote},
+		    .last.caller = {port_key(name->transport,
+					     (uint32_t)name->external_port + name->more_ports),
+				    remote | host_bits(name)},
+		    .size = sizeof(struct caller_key),
+		    .interval = true,
+		};
+	if (!anybody)
+		return (struct place){.set = "rfwd4",
+				      .first.remote = {remote, external},
+				      .size = sizeof(struct remote_key)};
+	return (struct place){.set = "fwd4", .first.port = external, .size = sizeof(external)};
+}
+
+/* The part of it that says where: points into *place. */
+static struct nft_element
+element_at(const struct place *place)
+{
+	return (struct nft_element){
+	    .key = &place->first,
+	    .key_end = place->interval ? &place->last : NULL,
+	    .key_size = place->size,
+	};
+}
+
+/* Adds or removes one element of another set. */
+static void
+put_other(struct nft_batch *batch, const struct nft_set_change *change, const char *set,
+	  const struct nft_element *element)
+{
+	struct nft_set_change to = *change;
+
+	to.flags &= (uint16_t)~NLM_F_ECHO;
+	to.set = set;
+	nft_put_elements(batch, &to, element, 1);
+}
+
+static void
+put_outbound(struct nft_batch *batch, const struct nft_set_change *to,
+	     const struct mapping *mapping, uint64_t timeout)
+{
+	const struct socket_key socket = {
+	    .transport = (uint8_t)mapping->transport,
+	    .socket = {.address = address_to_ipv4(&mapping->internal.address),
+		       .port = htons(mapping->internal.port)}};
+	const uint16_t port = htons(mapping->external_port);
+	struct nft_element back = {.key = &socket, .key_size = sizeof(socket), .timeout = timeout};
+
+	if (to->message == NFT_MSG_NEWSETELEM) {
+		back.data = &port;
+		back.data_size = sizeof(port);
+	}
+	put_other(batch, to, "out4", &back);
+}
+
+/* What a range has in place of out4 and ext4: its ports are the same on both sides. */
+static void
+put_range(struct nft_batch *batch, const struct nft_set_change *to, const struct mapping *mapping)
+{
+	const struct port_key first = port_key(mapping->transport, mapping->external_port);
+	const struct port_key last =
+	    port_key(mapping->transport, (uint32_t)mapping->external_port + mapping->more_ports);
+	const uint32_t address = address_to_ipv4(&mapping->internal.address);
+	const struct place_key from = {address, first}, until = {address, last};
+
+	if (mapping->outbound)
+		put_other(batch, to, "rangeint4",
+			  &(struct nft_element){
+			      .key = &from, .key_end = &until, .key_size = sizeof(from)});
+	if (mapping->reserves)
+		put_other(batch, to, "rangeext4",
+			  &(struct nft_element){
+			      .key = &first, .key_end = &last, .key_size = sizeof(first)});
 }
 
 void
@@ -175,55 +291,53 @@ nft_put_mapping(struct nft_batch *batch, enum firewall_change change, const stru
 		uint32_t sequence)
 {
 	bool add = change == FIREWALL_ADD;
-	struct socket_value internal = {.address = address_to_ipv4(&mapping->internal.address),
-					.port = htons(mapping->internal.port)};
-	const struct nft_name name = {mapping->transport, mapping->external_port, mapping->remote};
-	struct remote_key key = remote_key(&name);
-	struct port_key external = key.external;
-	struct socket_key outbound = {.transport = (uint8_t)mapping->transport, .socket = internal};
-	struct nft_element element = {
-	    .key = &external, .key_size = sizeof(external), .timeout = add ? mapping->timeout : 0};
-	struct nft_element forward = element, back = element;
+	const struct nft_name name = nft_name_of(mapping);
+	const struct place place = place_of(&name);
+	const struct socket_value internal = {.address =
+						  address_to_ipv4(&mapping->internal.address),
+					      .port = htons(mapping->internal.port)};
+	const struct port_key external = port_key(mapping->transport, mapping->external_port);
+	const uint64_t timeout = add ? mapping->timeout : 0;
+	struct nft_element forward = element_at(&place);
 	/* The echo of this delete tells its last count. */
-	struct nft_set_change to = {.message = add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
-				    .flags = add ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_ECHO,
-				    .set = forward_set(&name),
-				    .sequence = sequence};
+	const struct nft_set_change to = {.message = add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
+					  .flags = add ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_ECHO,
+					  .set = place.set,
+					  .sequence = sequence};
 
-	set_forward_key(&forward, &name, &key);
+	forward.timeout = timeout;
 	if (add) {
 		forward.data = &internal;
-		forward.data_size = sizeof(internal);
+		forward.data_size =
+		    mapping->more_ports ? sizeof(internal.address) : sizeof(internal);
 		forward.comment = mapping->comment;
-		back.data = &external.port;
-		back.data_size = sizeof(external.port);
 	}
 	nft_put_elements(batch, &to, &forward, 1);
-
-	to.flags &= (uint16_t)~NLM_F_ECHO;
-	if (mapping->outbound) {
-		back.key = &outbound;
-		back.key_size = sizeof(outbound);
-		to.set = "out4";
-		nft_put_elements(batch, &to, &back, 1);
+	if (mapping->more_ports) {
+		put_range(batch, &to, mapping);
+		return;
 	}
-	if (mapping->reserves) {
-		to.set = "ext4";
-		nft_put_elements(batch, &to, &element, 1);
-	}
+	if (mapping->outbound)
+		put_outbound(batch, &to, mapping, timeout);
+	if (mapping->reserves)
+		put_other(batch, &to, "ext4",
+			  &(struct nft_element){
+			      .key = &external, .key_size = sizeof(external), .timeout = timeout});
+	if (mapping->reserves && mapping->helper == HELPER_FTP)
+		put_other(batch, &to, "ftp4",
+			  &(struct nft_element){.key = &external.port,
+						.key_size = sizeof(external.port)});
 }
 
 void
 nft_put_query(struct nft_batch *batch, const struct nft_name *name, uint32_t sequence)
 {
-	struct remote_key key = remote_key(name);
-	struct nft_element element = {.key = NULL};
+	const struct place place = place_of(name);
+	const struct nft_element element = element_at(&place);
 
-	set_forward_key(&element, name, &key);
 	nft_put_elements(batch,
-			 &(struct nft_set_change){.message = NFT_MSG_GETSETELEM,
-						  .set = forward_set(name),
-						  .sequence = sequence},
+			 &(struct nft_set_change){
+			     .message = NFT_MSG_GETSETELEM, .set = place.set, .sequence = sequence},
 			 &element, 1);
 }
 
@@ -243,31 +357,52 @@ inside(const struct nlattr *nest, uint16_t type)
 	return NULL;
 }
 
+/* False: no such key is in that map. */
+static bool
+read_key(const char *set, const void *bytes, size_t size, struct nft_name *name)
+{
+	union forward_key key = {0};
+	const struct port_key *external = &key.port;
+	uint32_t remote = 0;
+
+	if (size > sizeof(key))
+		return false;
+	memcpy(&key, bytes, size);
+	if (size == sizeof(key.remote) && strcmp(set, "rfwd4") == 0) {
+		external = &key.remote.external;
+		remote = key.remote.address;
+	} else if (size == sizeof(key.caller)) {
+		remote = key.caller.address;
+	} else if (size != sizeof(key.port)) {
+		return false;
+	}
+	*name = (struct nft_name){.transport = external->transport,
+				  .external_port = ntohs(external->port)};
+	if (remote)
+		name->remote = address_from_ipv4(remote);
+	return true;
+}
+
 bool
 nft_get_mapping(const struct nlmsghdr *m, struct nft_seen *seen)
 {
 	const struct nlattr *attribute, *element = NULL, *key, *count;
-	struct remote_key name = {0};
-	size_t size;
+	const char *set = "";
 
 	mnl_attr_for_each(attribute, m, sizeof(struct nfgenmsg))
 	{
 		if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_LIST_ELEMENTS)
 			element = inside(attribute, NFTA_LIST_ELEM);
+		else if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_LIST_SET &&
+			 mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+			set = mnl_attr_get_str(attribute);
 	}
 	key = inside(inside(element, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
-	size = key ? mnl_attr_get_payload_len(key) : 0;
-	if (size != sizeof(name) && size != sizeof(name.external))
+	if (!key ||
+	    !read_key(set, mnl_attr_get_payload(key), mnl_attr_get_payload_len(key), &seen->name))
 		return false;
-	memcpy((uint8_t *)&name + sizeof(name) - size, mnl_attr_get_payload(key), size);
 	count = inside(inside(inside(element, NFTA_SET_ELEM_EXPR), NFTA_EXPR_DATA),
 		       NFTA_COUNTER_PACKETS);
-	seen->name = (struct nft_name){
-	    .transport = name.external.transport,
-	    .external_port = ntohs(name.external.port),
-	};
-	if (size == sizeof(name))
-		seen->name.remote = address_from_ipv4(name.address);
 	seen->connections = count && mnl_attr_get_payload_len(count) == sizeof(uint64_t)
 				? be64toh(mnl_attr_get_u64(count))
 				: 0;

@@ -15,7 +15,7 @@
 
 enum {
 	NFT_MESSAGE_MAX = 4096, /* no single message of ours is longer */
-	NFT_CHANGE_MAX = 448,	/* nor all messages of one mapping */
+	NFT_CHANGE_MAX = 640,	/* nor all messages of one mapping */
 };
 
 /* Messages back to back.  It latches: after the first that did not fit nothing is added, and .full
@@ -37,6 +37,7 @@ void nft_message_close(struct nft_batch *, const struct nlmsghdr *);
 
 struct nft_element {
 	const void *key;
+	const void *key_end; /* the last key of an interval in several fields; NULL = none */
 	uint16_t key_size;
 	uint16_t data_size;
 	const void *data;    /* NULL = none */
@@ -63,19 +64,23 @@ void nft_put_elements(struct nft_batch *, const struct nft_set_change *, const s
 void nft_put_mapping(struct nft_batch *, enum firewall_change, const struct mapping *,
 		     uint32_t sequence);
 
-/* What names a mapping: its element in fwd4, or in rfwd4 if it is for one remote host. */
+/* What names a mapping: its element in one of the maps that lead inside. */
 struct nft_name {
 	enum transport transport;
 	uint16_t external_port;
-	struct address remote; /* unspecified = anybody */
+	uint16_t more_ports;
+	uint8_t remote_length;
+	struct address remote; /* these as struct mapping has them */
 };
+
+struct nft_name nft_name_of(const struct mapping *);
 
 /* Asks for one mapping's element. */
 void nft_put_query(struct nft_batch *, const struct nft_name *, uint32_t sequence);
 
-/* An element of fwd4 or rfwd4 as the kernel tells it. */
+/* An element of these maps as the kernel tells it. */
 struct nft_seen {
-	struct nft_name name;
+	struct nft_name name; /* without more_ports and remote_length; the rest is of one alone */
 	uint64_t connections;
 };
 

@@ -90,7 +90,7 @@ static void
 open_backend(struct daemon *d)
 {
 	const struct config *config = d->config;
-	const struct firewall_options options = {.source_nat = config->wan.source_nat};
+	const struct firewall_options options = {.source_nat = config->wan.source_nat, .ftp = true};
 	const char **names = calloc(1 + config->lans, sizeof(*names));
 	struct fault fault;
 

@@ -113,8 +113,6 @@ forward_fault(const struct forward *forward)
 	if (!address_is_ipv4(&forward->target.address) ||
 	    address_scope(&forward->target.address) == ADDRESS_UNUSABLE)
 		return "an IPv4 address that other hosts can reach as target";
-	if (range || (forward->remote.length && forward->remote.length < 128) || forward->helper)
-		return "one port, for anybody or one host, without a helper";
 	if (range && forward->target.port != forward->external.first)
 		return "a range to keep its port numbers: a target without a port";
 	if (range && forward->external.last >= MAPPING_SPARE_PORTS)

@@ -175,6 +175,11 @@ settle_change(void *arg, const struct change *change)
 		e->counters.granted += record->origin != ORIGIN_STATIC;
 		note_flows(e, record);
 		log_lease(e, record->origin == ORIGIN_STATIC ? "added" : "granted", record);
+		if (record->helper == HELPER_FTP && !firewall_tracks_ftp(e->options.firewall))
+			log_warning("forward", "no helper",
+				    "name=\"%s\" helper=ftp reason=\"the kernel has no "
+				    "nf_conntrack_ftp: data connections do not come in\"",
+				    record->name);
 	} else if (change->touched) {
 		if (change->operations)
 			count_table_change(e, change);
@@ -535,7 +540,8 @@ uint64_t
 engine_connections(struct engine *e, const struct lease *lease)
 {
 	const struct lease_record *r = &lease->record;
+	char comment[TRANSACTION_COMMENT_SIZE];
+	const struct mapping name = lease_mapping(r, 0, comment);
 
-	return r->connections + firewall_connections(e->options.firewall, r->transport,
-						     r->external_port, &r->remote);
+	return r->connections + firewall_connections(e->options.firewall, &name);
 }

@@ -265,11 +265,18 @@ firewall_commit(struct firewall *f, struct fault *fault)
 	return fault_set(fault, error, "the fake kernel failed");
 }
 
-uint64_t
-firewall_connections(struct firewall *f, enum transport transport, uint16_t port,
-		     const struct address *remote)
+bool
+firewall_tracks_ftp(const struct firewall *f)
 {
-	const struct fake_mapping *m = fake_firewall_find_remote(f, transport, port, remote);
+	(void)f;
+	return false;
+}
+
+uint64_t
+firewall_connections(struct firewall *f, const struct mapping *mapping)
+{
+	const struct fake_mapping *m = fake_firewall_find_remote(
+	    f, mapping->transport, mapping->external_port, &mapping->remote);
 
 	return m ? m->connections : 0;
 }

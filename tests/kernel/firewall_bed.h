@@ -17,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-static const struct firewall_options masquerading = {.source_nat = true};
+static const struct firewall_options masquerading = {.source_nat = true, .ftp = true};
 static const struct firewall_options routing = {.source_nat = false};
 
 static inline struct address

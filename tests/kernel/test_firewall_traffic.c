@@ -97,21 +97,28 @@ connect_in(int server, int times)
 
 static const struct address anybody;
 
+static uint64_t
+connections(enum transport transport, uint16_t port, const struct address *remote)
+{
+	return firewall_connections(
+	    f, &(struct mapping){.transport = transport, .external_port = port, .remote = *remote});
+}
+
 static void
 connections_are_counted_and_handed_over_by_a_renewal(void **state)
 {
 	int server = udp(&lan, "192.168.1.10", 5000);
 
 	(void)state;
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 0);
+	assert_int_equal(connections(TRANSPORT_UDP, 4500, &anybody), 0);
 	add();
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 0);
+	assert_int_equal(connections(TRANSPORT_UDP, 4500, &anybody), 0);
 	connect_in(server, 3);
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 3);
-	assert_int_equal(firewall_connections(f, TRANSPORT_TCP, 4500, &anybody), 0);
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4501, &anybody), 0);
+	assert_int_equal(connections(TRANSPORT_UDP, 4500, &anybody), 3);
+	assert_int_equal(connections(TRANSPORT_TCP, 4500, &anybody), 0);
+	assert_int_equal(connections(TRANSPORT_UDP, 4501, &anybody), 0);
 	assert_int_equal(renew(), 3);
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 0);
+	assert_int_equal(connections(TRANSPORT_UDP, 4500, &anybody), 0);
 	connect_in(server, 2);
 	assert_int_equal(renew(), 2);
 	close(server);
@@ -182,8 +189,8 @@ a_remote_host_has_its_own_mapping(void **state)
 	assert_int_equal(firewall_commit(f, &fault), 0);
 	assert_int_equal(strncmp(seen_from("203.0.113.10", other), "203.0.113.10:", 13), 0);
 	assert_string_equal(seen_from("203.0.113.9", other), "");
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &theirs.remote), 1);
-	assert_int_equal(firewall_connections(f, TRANSPORT_UDP, 4500, &anybody), 0);
+	assert_int_equal(connections(TRANSPORT_UDP, 4500, &theirs.remote), 1);
+	assert_int_equal(connections(TRANSPORT_UDP, 4500, &anybody), 0);
 
 	/* Beside one for anybody, who keeps the port already. */
 	ours.reserves = false;

@@ -40,7 +40,7 @@ message_name(uint16_t type)
 	    [NFT_MSG_NEWRULE] = "NEWRULE",	 [NFT_MSG_GETRULE] = "GETRULE",
 	    [NFT_MSG_DELRULE] = "DELRULE",	 [NFT_MSG_NEWSET] = "NEWSET",
 	    [NFT_MSG_NEWSETELEM] = "NEWSETELEM", [NFT_MSG_GETSETELEM] = "GETSETELEM",
-	    [NFT_MSG_DELSETELEM] = "DELSETELEM",
+	    [NFT_MSG_DELSETELEM] = "DELSETELEM", [NFT_MSG_NEWOBJ] = "NEWOBJ",
 	};
 	uint8_t number = type & 0xff;
 
@@ -172,7 +172,8 @@ removing_a_mapping(void **state)
 	m.comment = "web";
 	m.internal.port = 80;
 	nft_put_mapping(&batch, FIREWALL_REMOVE, &m, 7);
-	nft_put_query(&batch, &(struct nft_name){TRANSPORT_TCP, 8080, {{0}}}, 9);
+	nft_put_query(&batch, &(struct nft_name){.transport = TRANSPORT_TCP, .external_port = 8080},
+		      9);
 	assert_golden("remove.txt");
 }
 

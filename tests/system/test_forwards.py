@@ -2,14 +2,30 @@
 """What the admin publishes himself: `forward` sections and `portlease add`, bytes end to end."""
 import pytest
 
-from lab import LAN1, REMOTE, WAN
+from clients import natpmp_map, pcp_map
+from ftp import FILE, FtpServer, fetch
+from lab import LAN1, LAN2, REMOTE, REMOTE2, REMOTE3, WAN, Host, Lab
 
 BOTH = pytest.mark.parametrize("transport", ["tcp", "udp"])
+PASSIVE = pytest.mark.parametrize("passive", ["PASV", "EPSV"])
+FAR, FAR_GATEWAY = "10.9.0.2", "10.9.0.1"
+STATIC = 2**32 - 1
 
 
 def forward(name, **keys):
     lines = "".join(f"\t{key.replace('_', '-')} = {value}\n" for key, value in keys.items())
     return f'forward "{name}" {{\n{lines}}}\n'
+
+
+def far_host(lab):
+    """A server in a network that is no LAN of ours, without a route back to anybody but the gateway."""
+    host = Host("far")
+    lab.hosts.append(host)
+    lab.stack.callback(host.close)
+    lab._cable("far0", host)
+    lab.gw.ip(f"address add {FAR_GATEWAY}/24 dev far0", "link set far0 up")
+    host.ip(f"address add {FAR}/24 dev eth0", "link set eth0 up")
+    return host
 
 
 @BOTH
@@ -21,6 +37,104 @@ def test_a_port_below_1024_is_published_and_listed(lab, transport):
     lease, = daemon.leases("--protocol", "static")
     assert (lease["name"], lease["transport"], lease["external_port"], lease["internal_port"], lease["ports"]) == \
         ("web", transport, 80, 8080, 1)
-    assert lease["remaining"] is None
+    assert lease["remaining"] is None and lease["connections"] == 1
     assert "web" in daemon.cli("list").stdout
     daemon.logged(r'forward: added name="web"')
+
+
+def test_a_range_keeps_its_ports_both_ways(lab):
+    daemon = lab.daemon(extra=forward("cameras", transport="both", external_ports="8000-8009", target=LAN1))
+    for transport in ("tcp", "udp"):
+        for port in (8000, 8004, 8009):
+            lab.server(lab.lan1, transport, port)
+            assert lab.wan.talk(transport, WAN, port, sport=5555) == f"lan1 saw {REMOTE}:5555: ping"
+        assert lab.wan.refused(transport, WAN, 7999) and lab.wan.refused(transport, WAN, 8010)
+        # What it sends itself comes from the same port, even if somebody else in the LAN uses that port, too.
+        lab.server(lab.wan, transport, 7000)
+        assert lab.lan2.talk(transport, REMOTE, 7000, sport=8003).startswith(f"wan saw {WAN}:6")
+        assert lab.lan1.talk(transport, REMOTE, 7000, sport=8003) == f"wan saw {WAN}:8003: ping"
+        assert lab.lan2.talk(transport, WAN, 8004).startswith(f"lan1 saw {WAN}:")  # hairpin
+        assert lab.gw.talk(transport, WAN, 8004).startswith("lan1 saw ")
+    leases = daemon.leases()
+    assert [(l["name"], l["external_port"], l["internal_port"], l["ports"]) for l in leases] == \
+        [("cameras", 8000, 8000, 10)] * 2
+    assert [l["connections"] for l in leases] == [5, 5]
+    assert f"{WAN}:8000-8009" in daemon.cli("list").stdout
+    assert len(lab.elements("range4")) == 2
+
+
+@BOTH
+def test_a_remote_prefix_divides_one_port_among_servers(lab, transport):
+    lab.wan.ip("address add 12.0.0.9/24 dev eth0")
+    lab.gw.ip("route add 12.0.0.0/24 dev wan0")
+    lab.daemon(extra=forward("near", transport=transport, external_ports=90, target=f"{LAN1}:8080", remote="11.0.0.8/30")
+               + forward("else", transport=transport, external_ports=90, target=f"{LAN2}:9090", remote="12.0.0.0/8")
+               + forward("range", transport=transport, external_ports="95-99", target=LAN1, remote="12.0.0.0/8")
+               + forward("one", transport=transport, external_ports="95", target=LAN2, remote=REMOTE2))
+    for host, port in ((lab.lan1, 8080), (lab.lan2, 9090), (lab.lan1, 95), (lab.lan2, 95)):
+        lab.server(host, transport, port)
+    assert lab.wan.talk(transport, WAN, 90, source=REMOTE) .startswith(f"lan1 saw {REMOTE}")
+    assert lab.wan.talk(transport, WAN, 90, source="12.0.0.9").startswith("lan2 saw 12.0.0.9")
+    assert lab.wan.talk(transport, WAN, 95, source="12.0.0.9").startswith("lan1 saw 12.0.0.9")
+    assert lab.wan.talk(transport, WAN, 95, source=REMOTE2).startswith(f"lan2 saw {REMOTE2}")
+    assert lab.wan.refused(transport, WAN, 95, source=REMOTE)
+    lab.wan.ip("address add 11.0.0.13/24 dev eth0")
+    assert lab.wan.refused(transport, WAN, 90, source="11.0.0.13")
+
+
+@BOTH
+def test_a_server_in_no_lan_answers_through_us(lab, transport):
+    far = far_host(lab)
+    lab.daemon(extra=forward("far", transport=transport, external_ports=443, target=f"{FAR}:8443")
+               + forward("far range", transport=transport, external_ports="500-501", target=FAR)
+               + forward("internet", transport=transport, external_ports=444, target=f"{REMOTE3}:4444"))
+    lab.server(far, transport, 8443)
+    lab.server(far, transport, 501)
+    lab.server(lab.wan, transport, 4444)
+    for port in (443, 501):
+        assert lab.wan.talk(transport, WAN, port).startswith(f"far saw {FAR_GATEWAY}:")
+        assert lab.lan1.talk(transport, WAN, port).startswith(f"far saw {FAR_GATEWAY}:")
+        assert lab.gw.talk(transport, WAN, port).startswith("far saw ")
+    assert lab.wan.talk(transport, WAN, 444, source=REMOTE).startswith(f"wan saw {WAN}:")
+    assert lab.lan1.talk(transport, WAN, 444).startswith(f"wan saw {WAN}:")
+    assert lab.wan.refused(transport, FAR, 8443)
+
+
+@PASSIVE
+@pytest.mark.parametrize("port", [21, 2121])
+def test_ftp_passes_with_its_helper_alone(lab, passive, port):
+    server = lab.closing(FtpServer(lab.lan1))
+    daemon = lab.daemon(extra=forward("files", transport="tcp", external_ports=port, target=f"{LAN1}:21", helper="ftp")
+                        + forward("plain", transport="tcp", external_ports=3000, target=f"{LAN1}:21"))
+    assert fetch(lab.wan, WAN, port, passive) == FILE
+    assert server.peers[0][0] == REMOTE
+    assert fetch(lab.lan2, WAN, port, passive) == FILE  # hairpin
+    with pytest.raises(OSError):
+        fetch(lab.wan, WAN, 3000, passive, timeout=1.0)
+    assert "no helper" not in daemon.log()
+
+
+@PASSIVE
+def test_ftp_of_a_server_in_no_lan(lab, passive):
+    lab.closing(FtpServer(far_host(lab)))
+    lab.daemon(extra=forward("files", transport="tcp", external_ports=21, target=FAR, helper="ftp"))
+    assert fetch(lab.wan, WAN, 21, passive) == FILE
+
+
+def test_protocols_find_a_forward_there_before_them(lab, daemon):
+    daemon.stop()
+    daemon = lab.daemon(extra=forward("web", transport="tcp", external_ports=80, target=f"{LAN1}:8080")
+                        + forward("cameras", transport="udp", external_ports="8000-8009", target=LAN1))
+    assert natpmp_map(lab.lan1, "tcp", 8080, 0, 0).result == 2
+    assert natpmp_map(lab.lan1, "udp", 8004, 0, 0).result == 2
+    nonce = b"twelve bytes"
+    assert pcp_map(lab.lan1, LAN1, "tcp", 8080, 0, lifetime=0, nonce=nonce).result == 2
+    assert pcp_map(lab.lan1, LAN1, "udp", 8004, 0, lifetime=0, nonce=nonce).result == 2
+    web = pcp_map(lab.lan1, LAN1, "tcp", 8080, 4000, lifetime=600, nonce=nonce)
+    assert (web.result, web.external, web.lifetime) == (0, 80, STATIC)
+    camera = pcp_map(lab.lan1, LAN1, "udp", 8004, 4000, lifetime=600, nonce=nonce)
+    assert (camera.result, camera.external, camera.lifetime) == (0, 8004, STATIC)
+    # Its port is another's: not to be had, whoever asks.
+    other = natpmp_map(lab.lan2, "udp", 8005, 8005, 600)
+    assert other.result == 0 and not 8000 <= other.external <= 8009
+    assert len(daemon.leases("--protocol", "static")) == 2

@@ -224,8 +224,9 @@ bed_open(struct bed *bed, bool readable, gid_t group, unsigned patience)
 	bed->config = (struct config){
 	    .control_socket = bed->path, .control_readable = readable, .nat_pmp = true, .rules = 2};
 	bed->base = event_base_new();
-	assert_int_equal(firewall_open(&bed->firewall, &(struct firewall_options){true}, &fault),
-			 0);
+	assert_int_equal(
+	    firewall_open(&bed->firewall, &(struct firewall_options){.source_nat = true}, &fault),
+	    0);
 	options.firewall = bed->firewall;
 	options.policy = bed->policy = policy_new(NULL, 0);
 	bed->started = bed_now();

@@ -132,7 +132,8 @@ bed_set_up_bare(void **state)
 	bed.submitted = 0;
 	bed.now = 1000000;
 	bed.network = (struct firewall_network){.wan = "wan0"};
-	if (firewall_open(&bed.firewall, &(struct firewall_options){true}, &fault) < 0)
+	if (firewall_open(&bed.firewall, &(struct firewall_options){.source_nat = true}, &fault) <
+	    0)
 		return -1;
 	fake_firewall_set_clock(bed.firewall, bed.now);
 	bed.policy = options.policy = policy_new(NULL, 0);

@@ -53,7 +53,7 @@ set_up(void **state)
 			     .max_mappings_per_client = 5,
 			     .external = address("203.0.113.5"),
 			     .now = 1000000};
-	if (firewall_open(&firewall, &(struct firewall_options){true}, &fault) < 0)
+	if (firewall_open(&firewall, &(struct firewall_options){.source_nat = true}, &fault) < 0)
 		return -1;
 	d.transaction = transaction_new(d.table, firewall);
 	return d.transaction ? 0 : -1;

@@ -22,7 +22,7 @@ set_up(void **state)
 	(void)state;
 	now = 1000000;
 	table = lease_table_new();
-	if (firewall_open(&firewall, &(struct firewall_options){true}, &fault) < 0 ||
+	if (firewall_open(&firewall, &(struct firewall_options){.source_nat = true}, &fault) < 0 ||
 	    firewall_create(firewall, &network, &fault) < 0)
 		return -1;
 	fake_firewall_set_clock(firewall, now);
