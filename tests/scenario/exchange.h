@@ -480,7 +480,7 @@ print_heard(const struct exchange *x, char *text, size_t size)
 	else if (h->result != 0)
 		used = snprintf(text, size, "%s %u", x->ask.protocol == UPNP ? "error" : "result",
 				h->result);
-	else if (x->ask.kind == REQUEST_ADDRESS)
+	else if (x->ask.protocol != UPNP && x->ask.kind == REQUEST_ADDRESS)
 		used = snprintf(text, size, "ok %s", address_print(&h->address, address));
 	else if (h->port)
 		used = snprintf(text, size, "ok %u", h->port);
