@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Links and IPv4 addresses of the interfaces we were told of, and word of their changes
- * (rtnetlink). */
+/* Links and addresses of the interfaces we were told of, which one the IPv4 default route uses, and
+ * word of their changes (rtnetlink). */
 #ifndef PORTLEASE_NETWORK_H
 #define PORTLEASE_NETWORK_H
 
@@ -18,9 +18,9 @@ struct network_address {
 };
 
 struct network_interface {
-	char name[NETWORK_NAME_SIZE];
-	unsigned index; /* 0: does not exist now */
-	bool up;	/* IFF_UP and running */
+	char name[NETWORK_NAME_SIZE]; /* "": there is no default route to follow */
+	unsigned index;		      /* 0: does not exist now */
+	bool up;		      /* IFF_UP and running */
 	size_t addresses;
 	/* IPv4, primary ones first, in the kernel's order. */
 	struct network_address address[NETWORK_ADDRESSES];
@@ -33,18 +33,25 @@ struct network_counters {
 	uint64_t bytes_sent, bytes_received, packets_sent, packets_received;
 };
 
-/* names: copied.  Reads the present state before it returns. */
+/*
+ * names: copied; NULL stands for whatever interface the IPv4 default route of table main with the
+ * best metric uses, unless it is one of those that are named.  Reads the present state before it
+ * returns.
+ */
 int network_open(struct network **, const char *const *names, size_t count, struct fault *);
 void network_close(struct network *); /* NULL is allowed */
 
 int network_fd(const struct network *);
-/* Reads what the kernel told.  1: something about our interfaces changed; 0: nothing; -errno.
- * Re-reads all on overrun. */
+/* Reads what the kernel told.  1: something about our interfaces or network_forwards() changed; 0:
+ * nothing; -errno.  Re-reads all on overrun. */
 int network_dispatch(struct network *, struct fault *);
 
 /* Interfaces in the order of the names given to network_open(); valid until the next dispatch. NULL
  * past the last. */
 const struct network_interface *network_interface(const struct network *, size_t number);
+
+/* net.ipv4.ip_forward: is this a gateway at all? */
+bool network_forwards(const struct network *);
 
 /* Does the kernel know where on that link the host is?  What is sent to one it does not know waits
  * until it is found. */

@@ -13,6 +13,7 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ enum { BUFFER_SIZE = 32768, EVENT_BUFFER = 1 << 20, EVENTS_PER_TURN = 256, ATTEM
 
 struct watched {
 	struct network_interface now;
+	bool follows; /* the default route, whatever it is named */
 	bool dirty;
 };
 
@@ -33,6 +35,8 @@ struct network {
 	struct mnl_socket *neighbours; /* asked often: kept open */
 	uint32_t questions;	       /* asked there */
 	bool changed;		       /* not yet reported */
+	bool forwards;
+	bool forwards_dirty;
 	size_t count;
 	uint8_t buffer[BUFFER_SIZE];
 	struct watched watched[];
@@ -93,16 +97,31 @@ ask(struct network *n, const struct nlmsghdr *question, mnl_cb_t found, void *ar
 }
 
 static int
+link_name(const struct nlattr *attribute, void *arg)
+{
+	const char **name = arg;
+
+	if (mnl_attr_get_type(attribute) == IFLA_IFNAME &&
+	    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+		*name = mnl_attr_get_str(attribute);
+	return MNL_CB_OK;
+}
+
+static int
 found_link(const struct nlmsghdr *message, void *arg)
 {
 	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
 	struct network_interface *interface = arg;
+	const char *name = "";
 
+	mnl_attr_parse(message, sizeof(*link), link_name, &name);
+	strncpy(interface->name, name, sizeof(interface->name) - 1);
 	interface->index = (unsigned)link->ifi_index;
 	interface->up = (link->ifi_flags & IFF_UP) && (link->ifi_flags & IFF_RUNNING);
 	return MNL_CB_OK;
 }
 
+/* By its name; of one that has none yet, by its index. */
 static int
 ask_link(struct network *n, const struct network_interface *about, bool counters, mnl_cb_t found,
 	 void *arg)
@@ -115,18 +134,120 @@ ask_link(struct network *n, const struct network_interface *about, bool counters
 	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	link = mnl_nlmsg_put_extra_header(question, sizeof(*link));
 	link->ifi_family = AF_UNSPEC;
-	mnl_attr_put_strz(question, IFLA_IFNAME, about->name);
+	if (about->name[0])
+		mnl_attr_put_strz(question, IFLA_IFNAME, about->name);
+	else
+		link->ifi_index = (int)about->index;
 	if (!counters)
 		mnl_attr_put_u32(question, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	return ask(n, question, found, arg);
 }
 
+/* One that has gone meanwhile does not exist. */
 static int
 read_link(struct network *n, struct network_interface *interface)
 {
 	int result = ask_link(n, interface, false, found_link, interface);
 
+	if (result == -ENODEV)
+		interface->index = 0;
 	return result == -ENODEV ? 0 : result;
+}
+
+struct default_route {
+	bool found;
+	uint32_t metric;
+	unsigned index; /* 0: it leads nowhere */
+};
+
+struct route_words {
+	uint32_t table, metric, destination;
+	unsigned index;
+};
+
+/* Of several next hops the first that is alive. */
+static unsigned
+first_next_hop(const struct nlattr *list)
+{
+	const struct rtnexthop *hop = mnl_attr_get_payload(list);
+	size_t left = mnl_attr_get_payload_len(list);
+
+	while (left >= sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left) {
+		size_t step = RTNH_ALIGN(hop->rtnh_len);
+
+		if (!(hop->rtnh_flags & RTNH_F_DEAD))
+			return (unsigned)hop->rtnh_ifindex;
+		if (step >= left)
+			break;
+		left -= step;
+		hop = RTNH_NEXT(hop);
+	}
+	return 0;
+}
+
+static int
+route_attribute(const struct nlattr *attribute, void *arg)
+{
+	struct route_words *out = arg;
+
+	if (mnl_attr_get_type(attribute) == RTA_MULTIPATH)
+		out->index = first_next_hop(attribute);
+	if (mnl_attr_get_payload_len(attribute) != sizeof(uint32_t))
+		return MNL_CB_OK;
+	switch (mnl_attr_get_type(attribute)) {
+	case RTA_TABLE:
+		out->table = mnl_attr_get_u32(attribute);
+		break;
+	case RTA_PRIORITY:
+		out->metric = mnl_attr_get_u32(attribute);
+		break;
+	case RTA_DST:
+		out->destination = mnl_attr_get_u32(attribute);
+		break;
+	case RTA_OIF:
+		out->index = mnl_attr_get_u32(attribute);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+/* The kernel goes from 0.0.0.0 up, and takes the first of equal metric: nothing that concerns us
+ * comes after the default routes, of however many there are. */
+static int
+found_route(const struct nlmsghdr *message, void *arg)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+	struct route_words words = {.table = route->rtm_table};
+	struct default_route *best = arg;
+
+	mnl_attr_parse(message, sizeof(*route), route_attribute, &words);
+	if (words.destination != 0)
+		return MNL_CB_STOP;
+	if (words.table != RT_TABLE_MAIN || route->rtm_dst_len != 0 || route->rtm_tos != 0 ||
+	    route->rtm_flags & RTNH_F_DEAD || (best->found && best->metric <= words.metric))
+		return MNL_CB_OK;
+	*best = (struct default_route){true, words.metric, words.index};
+	return MNL_CB_OK;
+}
+
+static int
+read_default_route(struct network *n, unsigned *index)
+{
+	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
+	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
+	struct default_route best = {.found = false};
+	struct rtmsg *route;
+	int result;
+
+	question->nlmsg_type = RTM_GETROUTE;
+	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	route = mnl_nlmsg_put_extra_header(question, sizeof(*route));
+	route->rtm_family = AF_INET;
+	route->rtm_table = RT_TABLE_MAIN;
+	mnl_attr_put_u32(question, RTA_TABLE, RT_TABLE_MAIN);
+	result = ask(n, question, found_route, &best);
+	*index = best.index;
+	return result == -ENOENT ? 0 : result; /* no such table yet */
 }
 
 static int
@@ -234,10 +355,37 @@ same_addresses(const struct network_address *a, const struct network_address *b,
 static bool
 same(const struct network_interface *a, const struct network_interface *b)
 {
-	return a->index == b->index && a->up == b->up && a->addresses == b->addresses &&
-	       a->ipv6_addresses == b->ipv6_addresses &&
+	return strcmp(a->name, b->name) == 0 && a->index == b->index && a->up == b->up &&
+	       a->addresses == b->addresses && a->ipv6_addresses == b->ipv6_addresses &&
 	       same_addresses(a->address, b->address, a->addresses) &&
 	       same_addresses(a->ipv6_address, b->ipv6_address, a->ipv6_addresses);
+}
+
+static bool
+is_named(const struct network *n, const char *name)
+{
+	for (size_t i = 0; i < n->count; i++)
+		if (!n->watched[i].follows && strcmp(n->watched[i].now.name, name) == 0)
+			return true;
+	return false;
+}
+
+static int
+find_interface(struct network *n, const struct watched *w, struct network_interface *out)
+{
+	static const struct network_interface none;
+	int result = 0;
+
+	*out = none;
+	if (w->follows)
+		result = read_default_route(n, &out->index);
+	else
+		memcpy(out->name, w->now.name, sizeof(out->name));
+	if (result == 0 && (out->index != 0 || !w->follows))
+		result = read_link(n, out);
+	if (w->follows && (out->index == 0 || is_named(n, out->name)))
+		*out = none;
+	return result;
 }
 
 static int
@@ -247,9 +395,7 @@ read_interface(struct network *n, struct watched *w)
 	int result = -EINTR;
 
 	for (int i = 0; i < ATTEMPTS && result == -EINTR; i++) {
-		fresh = (struct network_interface){.index = 0};
-		memcpy(fresh.name, w->now.name, sizeof(fresh.name));
-		result = read_link(n, &fresh);
+		result = find_interface(n, w, &fresh);
 		if (result == 0 && fresh.index != 0)
 			result = read_addresses(n, &fresh, AF_INET);
 		if (result == 0 && fresh.index != 0)
@@ -264,27 +410,77 @@ read_interface(struct network *n, struct watched *w)
 }
 
 static int
+forwarding_attribute(const struct nlattr *attribute, void *arg)
+{
+	bool *forwards = arg;
+
+	if (mnl_attr_get_type(attribute) == NETCONFA_FORWARDING &&
+	    mnl_attr_get_payload_len(attribute) == sizeof(uint32_t))
+		*forwards = mnl_attr_get_u32(attribute) != 0;
+	return MNL_CB_OK;
+}
+
+static int
+found_forwarding(const struct nlmsghdr *message, void *arg)
+{
+	mnl_attr_parse(message, sizeof(struct netconfmsg), forwarding_attribute, arg);
+	return MNL_CB_OK;
+}
+
+static int
+read_forwarding(struct network *n)
+{
+	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
+	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
+	struct netconfmsg *header;
+	bool was = n->forwards;
+	int result;
+
+	question->nlmsg_type = RTM_GETNETCONF;
+	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	header = mnl_nlmsg_put_extra_header(question, sizeof(*header));
+	header->ncm_family = AF_INET;
+	mnl_attr_put_u32(question, NETCONFA_IFINDEX, (uint32_t)NETCONFA_IFINDEX_ALL);
+	result = ask(n, question, found_forwarding, &n->forwards);
+	n->forwards_dirty = result < 0;
+	n->changed |= was != n->forwards;
+	return result;
+}
+
+static int
 read_dirty(struct network *n, struct fault *fault)
 {
+	int result;
+
 	for (size_t i = 0; i < n->count; i++) {
 		struct watched *w = &n->watched[i];
-		int result = w->dirty ? read_interface(n, w) : 0;
 
+		result = w->dirty ? read_interface(n, w) : 0;
 		if (result < 0)
 			return fault_set(fault, -result, "cannot read interface %s", w->now.name);
 	}
-	return 0;
+	result = n->forwards_dirty ? read_forwarding(n) : 0;
+	return result < 0 ? fault_set(fault, -result, "cannot read net.ipv4.ip_forward") : 0;
 }
 
+/* The kernel takes away the routes of a link that goes down, or loses its addresses, without a
+ * word. */
 static void
 mark(struct network *n, unsigned index, const char *name)
 {
 	for (size_t i = 0; i < n->count; i++) {
 		struct watched *w = &n->watched[i];
 
-		if (w->now.index == index || (name && strcmp(w->now.name, name) == 0))
+		if (w->follows || w->now.index == index || (name && strcmp(w->now.name, name) == 0))
 			w->dirty = true;
 	}
+}
+
+static void
+mark_followers(struct network *n)
+{
+	for (size_t i = 0; i < n->count; i++)
+		n->watched[i].dirty |= n->watched[i].follows;
 }
 
 static void
@@ -292,17 +488,7 @@ mark_all(struct network *n)
 {
 	for (size_t i = 0; i < n->count; i++)
 		n->watched[i].dirty = true;
-}
-
-static int
-link_name(const struct nlattr *attribute, void *arg)
-{
-	const char **name = arg;
-
-	if (mnl_attr_get_type(attribute) == IFLA_IFNAME &&
-	    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
-		*name = mnl_attr_get_str(attribute);
-	return MNL_CB_OK;
+	n->forwards_dirty = true;
 }
 
 static int
@@ -311,6 +497,7 @@ on_event(const struct nlmsghdr *message, void *arg)
 	struct network *n = arg;
 	const struct ifinfomsg *link;
 	const struct ifaddrmsg *address;
+	const struct rtmsg *route;
 	const char *name = NULL;
 
 	switch (message->nlmsg_type) {
@@ -324,6 +511,15 @@ on_event(const struct nlmsghdr *message, void *arg)
 	case RTM_DELADDR:
 		address = mnl_nlmsg_get_payload(message);
 		mark(n, address->ifa_index, NULL);
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		route = mnl_nlmsg_get_payload(message);
+		if (route->rtm_dst_len == 0)
+			mark_followers(n);
+		break;
+	case RTM_NEWNETCONF:
+		n->forwards_dirty = true;
 		break;
 	}
 	return MNL_CB_OK;
@@ -353,13 +549,24 @@ network_dispatch(struct network *n, struct fault *fault)
 	return result;
 }
 
+static unsigned
+event_groups(const struct network *n)
+{
+	unsigned groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+			  1u << (RTNLGRP_IPV4_NETCONF - 1);
+
+	for (size_t i = 0; i < n->count; i++)
+		groups |= n->watched[i].follows ? RTMGRP_IPV4_ROUTE : 0;
+	return groups;
+}
+
 static int
 start(struct network *n, struct fault *fault)
 {
 	int size = EVENT_BUFFER, result;
 
 	/* It listens before the first read, so that no change falls between. */
-	n->events = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
+	n->events = open_socket(event_groups(n));
 	if (n->events)
 		n->neighbours = open_socket(0);
 	if (!n->neighbours)
@@ -381,8 +588,10 @@ network_open(struct network **out, const char *const *names, size_t count, struc
 	if (!n)
 		return fault_set(fault, ENOMEM, "cannot watch the network");
 	n->count = count;
-	for (size_t i = 0; i < count; i++)
-		strncpy(n->watched[i].now.name, names[i], NETWORK_NAME_SIZE - 1);
+	for (size_t i = 0; i < count; i++) {
+		n->watched[i].follows = !names[i];
+		strncpy(n->watched[i].now.name, names[i] ? names[i] : "", NETWORK_NAME_SIZE - 1);
+	}
 	result = start(n, fault);
 	if (result < 0) {
 		network_close(n);
@@ -414,6 +623,12 @@ const struct network_interface *
 network_interface(const struct network *n, size_t number)
 {
 	return number < n->count ? &n->watched[number].now : NULL;
+}
+
+bool
+network_forwards(const struct network *n)
+{
+	return n->forwards;
 }
 
 static int
@@ -536,7 +751,8 @@ network_counters(struct network *n, size_t number, struct network_counters *out,
 		 struct fault *fault)
 {
 	const struct network_interface *interface = &n->watched[number].now;
-	int result = ask_link(n, interface, true, found_counters, out);
+	int result =
+	    interface->name[0] ? ask_link(n, interface, true, found_counters, out) : -ENODEV;
 
 	if (result < 0)
 		return fault_set(fault, -result, "cannot read counters of %s", interface->name);

@@ -35,7 +35,7 @@ write_setting(const char *name, const char *value)
 	char path[96];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/%s", name);
+	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
 	file = fopen(path, "w");
 	if (!file || fputs(value, file) < 0 || fclose(file) != 0)
 		fail_msg("%s", path);
@@ -79,10 +79,25 @@ setup(void **state)
 
 	(void)state;
 	/* Link-local addresses come when they like. */
-	write_setting("conf/default/disable_ipv6", "1");
+	write_setting("ipv6/conf/default/disable_ipv6", "1");
 	ip("link add wan0 type veth peer name far0;link set far0 up;link set wan0 up;"
 	   "address add 203.0.113.5/24 dev wan0");
 	return network_open(&network, names, 2, &fault);
+}
+
+/* The first is the one of the default route; "other" is there to go to. */
+static int
+setup_follower(void **state)
+{
+	static const char *const followed[] = {NULL, "br-lan"};
+	struct fault fault;
+
+	(void)state;
+	write_setting("ipv6/conf/default/disable_ipv6", "1");
+	ip("link add wan0 type veth peer name far0;link set far0 up;link set wan0 up;"
+	   "address add 203.0.113.5/24 dev wan0;link add other type veth peer name far1;"
+	   "link set far1 up;link set other up;address add 198.51.100.9/24 dev other");
+	return network_open(&network, followed, 2, &fault);
 }
 
 static int
@@ -92,7 +107,8 @@ teardown(void **state)
 	network_close(network);
 	network = NULL;
 	/* Of either name; the pair goes with its end. */
-	return system("for i in wan0 far0 br-lan other; do ip link del $i 2>/dev/null; done; true");
+	return system("for i in wan0 wan9 far0 br-lan other; do ip link del $i 2>/dev/null; done;"
+		      "ip route flush default;true");
 }
 
 static void
@@ -132,7 +148,7 @@ static void
 tells_a_promoted_secondary(void **state)
 {
 	(void)state;
-	assert_int_equal(system("echo 1 > /proc/sys/net/ipv4/conf/wan0/promote_secondaries"), 0);
+	write_setting("ipv4/conf/wan0/promote_secondaries", "1");
 	ip("address add 203.0.113.6/24 dev wan0");
 	assert_true(changed());
 	ip("address del 203.0.113.5/24 dev wan0");
@@ -253,9 +269,9 @@ tells_ipv6_addresses_once_they_are_usable(void **state)
 	char text[PREFIX_TEXT_SIZE];
 
 	(void)state;
-	write_setting("conf/wan0/accept_dad", "0");
-	write_setting("conf/wan0/addr_gen_mode", "1"); /* none by itself */
-	write_setting("conf/wan0/disable_ipv6", "0");
+	write_setting("ipv6/conf/wan0/accept_dad", "0");
+	write_setting("ipv6/conf/wan0/addr_gen_mode", "1"); /* none by itself */
+	write_setting("ipv6/conf/wan0/disable_ipv6", "0");
 	changed();
 	assert_int_equal(wan->ipv6_addresses, 0);
 	ip("address add fd00:1::5/64 dev wan0");
@@ -265,7 +281,7 @@ tells_ipv6_addresses_once_they_are_usable(void **state)
 	assert_string_equal(address_print(&wan->ipv6_address[0].address, text), "fd00:1::5");
 	assert_string_equal(prefix_print(&wan->ipv6_address[0].prefix, text), "fd00:1::/64");
 	/* Nobody there to object, but it asks for a second or two. */
-	write_setting("conf/wan0/accept_dad", "1");
+	write_setting("ipv6/conf/wan0/accept_dad", "1");
 	ip("address add fd00:1::6/64 dev wan0");
 	changed();
 	assert_int_equal(wan->ipv6_addresses, 1);
@@ -331,7 +347,7 @@ knows_which_addresses_are_of_one_neighbour(void **state)
 	(void)state;
 	assert_true(address_parse("203.0.113.77", &a4) && address_parse("203.0.113.78", &b4) &&
 		    address_parse("fe80::77", &a6) && address_parse("fe80::78", &b6));
-	write_setting("conf/wan0/disable_ipv6", "0");
+	write_setting("ipv6/conf/wan0/disable_ipv6", "0");
 	assert_false(network_same_neighbour(network, index, &a6, &a4));
 	ip("neighbour add 203.0.113.77 lladdr 02:00:00:00:00:01 nud stale dev wan0");
 	assert_false(network_same_neighbour(network, index, &a6, &a4));
@@ -356,6 +372,168 @@ knows_which_addresses_are_of_one_neighbour(void **state)
 	ip("neighbour flush dev wan0 nud all");
 }
 
+static void
+assert_followed(const char *name)
+{
+	const struct network_interface *wan = network_interface(network, 0);
+
+	assert_string_equal(wan->name, name);
+	assert_int_equal(wan->index, if_nametoindex(name));
+	assert_int_equal(wan->addresses, name[0] ? 1 : 0);
+}
+
+static void
+follows_the_default_route_as_it_moves(void **state)
+{
+	struct network_counters counters;
+	struct fault fault;
+
+	(void)state;
+	assert_followed("");
+	assert_int_equal(network_counters(network, 0, &counters, &fault), -ENODEV);
+	ip("route add default via 203.0.113.1 dev wan0 metric 200");
+	assert_true(changed());
+	assert_followed("wan0");
+	assert_true(network_interface(network, 0)->up);
+	assert_address(0, 0, "203.0.113.5", "203.0.113.0/24", false);
+	assert_int_equal(network_counters(network, 0, &counters, &fault), 0);
+	ip("route add default via 198.51.100.1 dev other metric 300");
+	assert_false(changed());
+	ip("route add default via 198.51.100.1 dev other metric 100");
+	assert_true(changed());
+	assert_followed("other");
+	ip("route del default via 198.51.100.1 dev other metric 100");
+	assert_true(changed());
+	assert_followed("wan0");
+	ip("route replace default via 203.0.113.2 dev wan0 metric 200");
+	assert_false(changed());
+	ip("route del default metric 200");
+	assert_true(changed());
+	assert_followed("other");
+	ip("route flush default");
+	assert_true(changed());
+	assert_followed("");
+}
+
+/* The kernel takes the route away without a word. */
+static void
+follows_when_a_link_goes_down_or_away(void **state)
+{
+	(void)state;
+	ip("route add default via 203.0.113.1 dev wan0;"
+	   "route add default via 198.51.100.1 dev other metric 300");
+	assert_true(changed());
+	assert_followed("wan0");
+	ip("link set wan0 down");
+	assert_true(changed());
+	assert_followed("other");
+	ip("link set wan0 up;route add default via 203.0.113.1 dev wan0");
+	assert_true(changed());
+	assert_followed("wan0");
+	ip("address del 203.0.113.5/24 dev wan0");
+	assert_true(changed());
+	assert_followed("other");
+	ip("link del other");
+	assert_true(changed());
+	assert_followed("");
+}
+
+static void
+follows_what_the_main_table_alone_says(void **state)
+{
+	(void)state;
+	ip("route add default via 203.0.113.1 dev wan0 metric 200;"
+	   "route add default via 198.51.100.1 dev other table 100;"
+	   "route add default via 198.51.100.1 dev other tos 0x10;"
+	   "route add 0.0.0.0/1 via 198.51.100.1 dev other");
+	assert_true(changed());
+	assert_followed("wan0");
+	ip("route add unreachable default metric 300");
+	assert_false(changed());
+	ip("route add unreachable default metric 100");
+	assert_true(changed());
+	assert_followed("");
+	ip("route del unreachable default metric 100;route add default metric 50 "
+	   "nexthop via 198.51.100.1 dev other nexthop via 203.0.113.1 dev wan0");
+	assert_true(changed());
+	assert_followed("other");
+}
+
+static void
+a_lan_is_never_the_one_of_the_default_route(void **state)
+{
+	(void)state;
+	ip("link add br-lan type bridge;link set br-lan up;address add 192.168.1.1/24 dev br-lan;"
+	   "route add default via 203.0.113.1 dev wan0 metric 200;"
+	   "route add default via 192.168.1.2 dev br-lan metric 100");
+	assert_true(changed());
+	assert_followed("");
+	ip("link set br-lan down");
+	assert_true(changed());
+	assert_followed("wan0");
+}
+
+static void
+follows_under_another_name_and_index(void **state)
+{
+	(void)state;
+	ip("route add default via 203.0.113.1 dev wan0");
+	assert_true(changed());
+	ip("link set wan0 down;link set wan0 name wan9;link set wan9 up;"
+	   "route add default via 203.0.113.1 dev wan9");
+	assert_true(changed());
+	assert_followed("wan9");
+	ip("link del wan9;link add wan9 type veth peer name far0;link set far0 up;"
+	   "link set wan9 up;address add 203.0.113.6/24 dev wan9;"
+	   "route add default via 203.0.113.1 dev wan9");
+	assert_true(changed());
+	assert_followed("wan9");
+	assert_address(0, 0, "203.0.113.6", "203.0.113.0/24", false);
+}
+
+/* More than one message of the kernel's holds: the default ones are found among them. */
+static void
+follows_among_many_routes(void **state)
+{
+	FILE *batch = popen("ip -batch -", "w");
+
+	(void)state;
+	assert_non_null(batch);
+	for (int i = 0; i < 5000; i++)
+		fprintf(batch, "route add 10.%d.%d.0/24 via 203.0.113.1 dev wan0\n", i / 250,
+			i % 250);
+	assert_int_equal(pclose(batch), 0);
+	assert_false(changed());
+	ip("route add default via 198.51.100.1 dev other metric 300;"
+	   "route add default via 203.0.113.1 dev wan0 metric 200");
+	assert_true(changed());
+	assert_followed("wan0");
+}
+
+static void
+tells_whether_anything_is_forwarded(void **state)
+{
+	struct fault fault;
+
+	(void)state;
+	write_setting("ipv4/ip_forward", "1");
+	changed();
+	assert_true(network_forwards(network));
+	write_setting("ipv4/conf/wan0/forwarding", "0");
+	assert_false(changed());
+	write_setting("ipv4/ip_forward", "0");
+	assert_true(changed());
+	assert_false(network_forwards(network));
+	write_setting("ipv4/ip_forward", "1");
+	assert_true(changed());
+	assert_true(network_forwards(network));
+	/* And from the beginning. */
+	network_close(network);
+	network = NULL;
+	assert_int_equal(network_open(&network, names, 2, &fault), 0);
+	assert_true(network_forwards(network));
+}
+
 int
 main(void)
 {
@@ -375,6 +553,18 @@ main(void)
 	    cmocka_unit_test_setup_teardown(knows_the_neighbours_that_were_found, setup, teardown),
 	    cmocka_unit_test_setup_teardown(knows_which_addresses_are_of_one_neighbour, setup,
 					    teardown),
+	    cmocka_unit_test_setup_teardown(follows_the_default_route_as_it_moves, setup_follower,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(follows_when_a_link_goes_down_or_away, setup_follower,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(follows_what_the_main_table_alone_says, setup_follower,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(a_lan_is_never_the_one_of_the_default_route,
+					    setup_follower, teardown),
+	    cmocka_unit_test_setup_teardown(follows_under_another_name_and_index, setup_follower,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(follows_among_many_routes, setup_follower, teardown),
+	    cmocka_unit_test_setup_teardown(tells_whether_anything_is_forwarded, setup, teardown),
 	    cmocka_unit_test_setup_teardown(reads_everything_again_after_an_overrun, setup,
 					    teardown),
 	};
