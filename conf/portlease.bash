@@ -40,7 +40,7 @@ _portlease()
 		,*) words='status list show remove version help' ;;
 		help,-*) words='--help' ;;
 		help,*) words='status list show remove version help' ;;
-		list,*) words='--client --protocol --transport --json --socket --help' ;;
+		list,*) words='--client --protocol --transport --sessions --json --socket --help' ;;
 		*,-*) words='--json --socket --help' ;;
 		show,* | remove,*) words=$(_portlease_leases) ;;
 		esac

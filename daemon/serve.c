@@ -38,6 +38,8 @@ struct daemon {
 	struct firewall *firewall;
 	struct listeners *listeners;
 	struct flows *flows;
+	struct flows *session_flows; /* read for others, at other times */
+	struct sessions *sessions;
 	struct policy *policy;
 	struct engine *engine;
 	struct foreign_chains *foreign; /* NULL: the configuration names none */
@@ -101,7 +103,8 @@ open_backend(struct daemon *d)
 		names[TOPOLOGY_FIRST_LAN + i] = config->lan[i].interface;
 	if (network_open(&d->network, names, 1 + config->lans, &fault) < 0 ||
 	    firewall_open(&d->firewall, &options, &fault) < 0 ||
-	    flows_open(&d->flows, &fault) < 0 || listeners_open(&d->listeners, &fault) < 0)
+	    flows_open(&d->flows, &fault) < 0 || flows_open(&d->session_flows, &fault) < 0 ||
+	    listeners_open(&d->listeners, &fault) < 0)
 		fatal("%s", fault.text);
 	free(names);
 }
@@ -127,7 +130,8 @@ new_engine(struct daemon *d)
 		    },
 	    },
 	    d->started);
-	if (!d->policy || !d->engine ||
+	d->sessions = d->engine ? sessions_new(engine_leases(d->engine), d->session_flows) : NULL;
+	if (!d->policy || !d->sessions ||
 	    !engine_set_forwards(d->engine, d->config->forward, d->config->forwards, d->started))
 		fatal("out of memory");
 }
@@ -379,6 +383,7 @@ open_control(struct daemon *d, gid_t group)
 	const struct control_options control = {
 	    .base = d->base,
 	    .engine = d->engine,
+	    .sessions = d->sessions,
 	    .config = d->config,
 	    .fd = CORE_CONTROL,
 	    .group = group,
@@ -433,6 +438,8 @@ stop(struct daemon *d)
 	engine_free(d->engine);
 	policy_free(d->policy);
 	listeners_close(d->listeners);
+	sessions_free(d->sessions);
+	flows_close(d->session_flows);
 	flows_close(d->flows);
 	firewall_close(d->firewall);
 	network_close(d->network);

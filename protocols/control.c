@@ -240,7 +240,7 @@ lease_json(const struct control_lease *lease)
 {
 	return json_pack(
 	    "{s:o, s:s, s:s, s:o, s:i, s:o, s:i, s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:b, s:o, "
-	    "s:o, s:o}",
+	    "s:o, s:o, s:o}",
 	    "id", uint_json(lease->id), "origin", origin_name(lease->origin), "transport",
 	    transport_name(lease->transport), "external_address",
 	    address_json(&lease->external.address), "external_port", (int)lease->external.port,
@@ -254,7 +254,20 @@ lease_json(const struct control_lease *lease)
 	    text_json(lease->description), "enabled", (int)lease->enabled, "remote_address",
 	    address_json(&lease->remote), "upnp_index",
 	    lease->upnp_index == CONTROL_NO_INDEX ? json_null() : uint_json(lease->upnp_index),
-	    "user_agent", text_json(lease->user_agent));
+	    "user_agent", text_json(lease->user_agent), "live",
+	    lease->live == CONTROL_UNKNOWN ? json_null() : uint_json(lease->live));
+}
+
+static json_t *
+session_json(const struct control_session *session)
+{
+	return json_pack("{s:o, s:s, s:s, s:i, s:o, s:i, s:o, s:o}", "lease",
+			 uint_json(session->lease), "direction", session->outbound ? "out" : "in",
+			 "transport", transport_name(session->transport), "external_port",
+			 (int)session->external_port, "remote_address",
+			 address_json(&session->remote.address), "remote_port",
+			 (int)session->remote.port, "state", text_json(session->state), "timeout",
+			 uint_json(session->timeout));
 }
 
 static json_t *
@@ -369,6 +382,12 @@ control_lease_json(const struct control_lease *lease, char *out, size_t size)
 }
 
 size_t
+control_session_json(const struct control_session *session, char *out, size_t size)
+{
+	return dump(session_json(session), out, size);
+}
+
+size_t
 control_status_json(const struct control_status *status, char *out, size_t size)
 {
 	return dump(status_json(status), out, size);
@@ -387,6 +406,9 @@ control_reply_encode(const struct control_reply *reply, char *out, size_t size)
 		break;
 	case CONTROL_LINE_LEASE:
 		root = json_pack("{s:o}", "lease", lease_json(&reply->lease));
+		break;
+	case CONTROL_LINE_SESSION:
+		root = json_pack("{s:o}", "session", session_json(&reply->session));
 		break;
 	case CONTROL_LINE_STATUS:
 		root = json_pack("{s:o}", "status", status_json(&reply->status));
@@ -579,6 +601,27 @@ lease_read(struct fields *f, struct control_lease *lease)
 	else
 		lease->upnp_index = (uint32_t)take_uint(f, "upnp_index", UINT32_MAX - 1);
 	take_copy(f, "user_agent", lease->user_agent, sizeof(lease->user_agent));
+	if (is_null(f, "live"))
+		lease->live = CONTROL_UNKNOWN;
+	else
+		lease->live = take_uint(f, "live", UINT64_MAX);
+}
+
+static void
+session_read(struct fields *f, struct control_session *session)
+{
+	const char *direction = take_text(f, "direction");
+
+	session->lease = take_uint(f, "lease", UINT64_MAX);
+	session->outbound = strcmp(direction, "out") == 0;
+	if (!session->outbound && strcmp(direction, "in") != 0)
+		spoil(f, "direction");
+	take_transport(f, "transport", &session->transport);
+	session->external_port = (uint16_t)take_uint(f, "external_port", UINT16_MAX);
+	session->remote.address = take_address(f, "remote_address");
+	session->remote.port = (uint16_t)take_uint(f, "remote_port", UINT16_MAX);
+	take_copy(f, "state", session->state, sizeof(session->state));
+	session->timeout = (uint32_t)take_uint(f, "timeout", UINT32_MAX);
 }
 
 static void
@@ -778,6 +821,10 @@ control_reply_decode(const char *line, size_t length, struct control_reply *repl
 		reply->line = CONTROL_LINE_LEASE;
 		inner = take_object(&f, "lease");
 		lease_read(&inner, &reply->lease);
+	} else if (json_object_get(root, "session")) {
+		reply->line = CONTROL_LINE_SESSION;
+		inner = take_object(&f, "session");
+		session_read(&inner, &reply->session);
 	} else if (json_object_get(root, "status")) {
 		reply->line = CONTROL_LINE_STATUS;
 		inner = take_object(&f, "status");
@@ -824,6 +871,8 @@ filter_read(struct fields *f, struct control_request *request)
 		filter->has_transport = true;
 		take_transport(f, "transport", &filter->transport);
 	}
+	if (json_object_get(f->object, "sessions"))
+		request->sessions = take_bool(f, "sessions");
 }
 
 static void
@@ -901,6 +950,8 @@ control_request_encode(const struct control_request *request, char *out, size_t 
 	if (filter->has_transport)
 		json_object_set_new(root, "transport",
 				    json_string(transport_name(filter->transport)));
+	if (request->sessions)
+		json_object_set_new(root, "sessions", json_true());
 	if (target->id) {
 		json_object_set_new(root, "id", uint_json(target->id));
 	} else if (target->port) {

@@ -9,8 +9,14 @@
 
 #include "worker_link.h"
 
-/* Largest lines with their newline: of a request, of a lease in a reply, of any reply. */
-enum { CONTROL_REQUEST_MAX = 4096, CONTROL_LEASE_MAX = 2048, CONTROL_LINE_MAX = 131072 };
+/* Largest lines with their newline: of a request, of a lease and a session in a reply, of any
+ * reply. */
+enum {
+	CONTROL_REQUEST_MAX = 4096,
+	CONTROL_LEASE_MAX = 2048,
+	CONTROL_SESSION_MAX = 512,
+	CONTROL_LINE_MAX = 131072
+};
 enum {
 	CONTROL_INTERFACES = 65,
 	CONTROL_ADDRESSES = 16,
@@ -49,6 +55,7 @@ struct control_target {
 struct control_request {
 	enum control_command command;
 	struct control_filter filter; /* LIST */
+	bool sessions;		      /* LIST: those of each lease, too */
 	struct control_target target; /* SHOW, REMOVE */
 };
 
@@ -65,6 +72,7 @@ enum control_result {
 
 #define CONTROL_ENDLESS	 UINT64_MAX
 #define CONTROL_NO_INDEX UINT32_MAX
+#define CONTROL_UNKNOWN	 UINT64_MAX
 
 struct control_lease {
 	uint64_t id;
@@ -84,6 +92,18 @@ struct control_lease {
 	struct address remote; /* only from this host; unspecified: from any */
 	uint32_t upnp_index;   /* CONTROL_NO_INDEX: UPnP is off */
 	char user_agent[MAPPING_AGENT_MAX + 1];
+	uint64_t live; /* sessions now; CONTROL_UNKNOWN: the kernel would not say */
+};
+
+/* A live connection through a mapping. */
+struct control_session {
+	uint64_t lease; /* its id */
+	bool outbound;	/* begun by the internal endpoint */
+	enum transport transport;
+	uint16_t external_port;
+	struct endpoint remote;
+	char state[CONTROL_NAME_SIZE]; /* as conntrack calls it: "established", "assured" */
+	uint32_t timeout;	       /* seconds until it is forgotten if nothing more comes */
 };
 
 /* Datagrams of port 5351, as in struct udp_counters. */
@@ -154,10 +174,12 @@ struct control_status {
 	struct control_chain chain[CONTROL_CHAINS];
 };
 
-/* One line of a reply: any number of LEASE, STATUS or VERSION lines, then one RESULT. */
+/* One line of a reply: any number of LEASE, each with its SESSIONs after it, STATUS or VERSION
+ * lines, then one RESULT. */
 enum control_line {
 	CONTROL_LINE_RESULT,
 	CONTROL_LINE_LEASE,
+	CONTROL_LINE_SESSION,
 	CONTROL_LINE_STATUS,
 	CONTROL_LINE_VERSION,
 	CONTROL_LINES
@@ -171,6 +193,7 @@ struct control_reply {
 			char message[CONTROL_WHY_SIZE]; /* "" if OK */
 		};
 		struct control_lease lease;
+		struct control_session session;
 		struct control_status status;
 		char version[32];
 	};
@@ -189,8 +212,9 @@ bool control_reply_decode(const char *line, size_t length, struct control_reply 
 /* "12", "tcp:8080", "udp:53". */
 bool control_target_parse(const char *text, struct control_target *);
 
-/* One lease, or the status, as --json shows it: one object without a newline. */
+/* One lease, session, or the status, as --json shows it: one object without a newline. */
 size_t control_lease_json(const struct control_lease *, char *out, size_t size);
+size_t control_session_json(const struct control_session *, char *out, size_t size);
 size_t control_status_json(const struct control_status *, char *out, size_t size);
 
 /* "not-found", "respawning". */

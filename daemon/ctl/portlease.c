@@ -16,6 +16,7 @@ struct arguments {
 	bool json;
 	bool help;
 	struct control_filter filter;
+	bool sessions;
 	size_t operands;
 	char **operand;
 };
@@ -87,6 +88,14 @@ set_json(struct arguments *arguments, const char *value)
 }
 
 static bool
+set_sessions(struct arguments *arguments, const char *value)
+{
+	(void)value;
+	arguments->sessions = true;
+	return true;
+}
+
+static bool
 set_help(struct arguments *arguments, const char *value)
 {
 	(void)value;
@@ -128,6 +137,7 @@ static const struct option_row {
     {"--protocol", "ORIGIN", "only leases made by nat-pmp, pcp, upnp or static",
      "nat-pmp, pcp, upnp or static", LIST, set_protocol},
     {"--transport", "TRANSPORT", "only leases of tcp or udp", "tcp or udp", LIST, set_transport},
+    {"--sessions", NULL, "below each lease its live connections", NULL, LIST, set_sessions},
     {"--json", NULL, "one JSON document instead of text", NULL, ASKING, set_json},
     {"--socket", "PATH", "the daemon's control socket, if not " DEFAULT_SOCKET, "a path", ASKING,
      set_socket},
@@ -271,39 +281,79 @@ run_version(const struct arguments *arguments)
 /* A list is taken in whole before it is written: the daemon does not wait for a pager. */
 struct leases {
 	struct control_lease *item;
-	size_t count;
-	size_t room;
+	size_t count, room;
+	struct control_session *session;
+	size_t sessions, session_room;
 };
+
+/* Room for one more of them.  False: said why. */
+static bool
+make_room(void **items, size_t count, size_t *room, size_t size)
+{
+	size_t more = *room ? 2 * *room : 64;
+	void *larger;
+
+	if (count < *room)
+		return true;
+	larger = reallocarray(*items, more, size);
+	if (!larger) {
+		complain("out of memory");
+		return false;
+	}
+	*items = larger;
+	*room = more;
+	return true;
+}
 
 static bool
 keep_lease(void *arg, const struct control_reply *reply)
 {
-	struct leases *leases = arg;
+	struct leases *l = arg;
+	void *items;
+	bool ok = true;
 
-	if (reply->line != CONTROL_LINE_LEASE)
-		return true;
-	if (leases->count == leases->room) {
-		size_t room = leases->room ? 2 * leases->room : 64;
-		struct control_lease *item = reallocarray(leases->item, room, sizeof(*item));
-
-		if (!item) {
-			complain("out of memory");
-			return false;
-		}
-		leases->item = item;
-		leases->room = room;
+	if (reply->line == CONTROL_LINE_LEASE) {
+		items = l->item;
+		ok = make_room(&items, l->count, &l->room, sizeof(*l->item));
+		l->item = items;
+		if (ok)
+			l->item[l->count++] = reply->lease;
+	} else if (reply->line == CONTROL_LINE_SESSION) {
+		items = l->session;
+		ok = make_room(&items, l->sessions, &l->session_room, sizeof(*l->session));
+		l->session = items;
+		if (ok)
+			l->session[l->sessions++] = reply->session;
 	}
-	leases->item[leases->count++] = reply->lease;
-	return true;
+	return ok;
 }
 
 static void
-print_lease_json(const struct control_lease *lease)
+free_leases(struct leases *leases)
 {
-	char text[CONTROL_LEASE_MAX];
+	free(leases->item);
+	free(leases->session);
+}
 
-	if (control_lease_json(lease, text, sizeof(text)))
+/* Takes its sessions, if they were asked for: each with what the lease does not say. */
+static void
+print_lease_json(const struct control_lease *lease, struct print_sessions *sessions)
+{
+	char text[CONTROL_LEASE_MAX], session[CONTROL_SESSION_MAX];
+	size_t length = control_lease_json(lease, text, sizeof(text));
+
+	if (length == 0)
+		return;
+	if (!sessions) {
 		fputs(text, stdout);
+		return;
+	}
+	printf("%.*s,\"sessions\":[", (int)length - 1, text);
+	for (const char *comma = ""; sessions->count > 0 && sessions->item->lease == lease->id;
+	     sessions->item++, sessions->count--, comma = ",")
+		if (control_session_json(sessions->item, session, sizeof(session)))
+			printf("%s%s", comma, session);
+	fputs("]}", stdout);
 }
 
 static int
@@ -311,41 +361,49 @@ run_list(const struct arguments *arguments)
 {
 	struct leases leases = {0};
 	struct question question = {
-	    {.command = CONTROL_LIST, .filter = arguments->filter}, "", keep_lease, &leases};
+	    {.command = CONTROL_LIST, .filter = arguments->filter, .sessions = arguments->sessions},
+	    "",
+	    keep_lease,
+	    &leases};
 	int code = ask(arguments, &question);
+	struct print_sessions sessions = {leases.session, leases.sessions};
 
 	if (code == DONE && !arguments->json)
-		print_list(leases.item, leases.count);
+		print_list(leases.item, leases.count, sessions);
 	if (code == DONE && arguments->json) {
 		fputs("[", stdout);
 		for (size_t i = 0; i < leases.count; i++) {
 			fputs(i ? ",\n" : "\n", stdout);
-			print_lease_json(&leases.item[i]);
+			print_lease_json(&leases.item[i], arguments->sessions ? &sessions : NULL);
 		}
 		fputs("]\n", stdout);
 	}
-	free(leases.item);
+	free_leases(&leases);
 	return code;
 }
 
 static int
 run_show(const struct arguments *arguments)
 {
-	struct control_reply reply = {.line = CONTROL_LINES};
+	struct leases leases = {0};
 	struct question question = {
-	    {.command = CONTROL_SHOW}, arguments->operand[0], keep_reply, &reply};
+	    {.command = CONTROL_SHOW}, arguments->operand[0], keep_lease, &leases};
+	struct print_sessions sessions;
 	int code;
 
 	control_target_parse(arguments->operand[0], &question.request.target);
-	code = check_line(&reply, CONTROL_LINE_LEASE, ask(arguments, &question));
-	if (code != DONE)
-		return code;
-	if (!arguments->json) {
-		print_lease(&reply.lease);
-	} else {
-		print_lease_json(&reply.lease);
+	code = ask(arguments, &question);
+	sessions = (struct print_sessions){leases.session, leases.sessions};
+	if (code == DONE && leases.count != 1) {
+		complain("the daemon's answer lacks what was asked for");
+		code = UNREACHABLE;
+	} else if (code == DONE && !arguments->json) {
+		print_lease(leases.item, sessions);
+	} else if (code == DONE) {
+		print_lease_json(leases.item, &sessions);
 		putchar('\n');
 	}
+	free_leases(&leases);
 	return code;
 }
 

@@ -127,6 +127,15 @@ cell_connections(const struct control_lease *l, char out[CELL_SIZE])
 	return out;
 }
 
+static const char *
+cell_live(const struct control_lease *l, char out[CELL_SIZE])
+{
+	if (l->live == CONTROL_UNKNOWN)
+		return "-";
+	snprintf(out, CELL_SIZE, "%" PRIu64, l->live);
+	return out;
+}
+
 /* Those that have something to say of few leases only give "-" for the others. */
 
 static const char *
@@ -175,6 +184,7 @@ static const struct column {
     {"ORIGIN", false, cell_origin, false},
     {"REMAINING", true, cell_remaining, false},
     {"CONNECTIONS", true, cell_connections, false},
+    {"LIVE", true, cell_live, true},
     {"INDEX", true, cell_index, true},
     {"REMOTE", false, cell_remote, true},
     {"ENABLED", false, cell_disabled, true},
@@ -217,8 +227,24 @@ print_cell(const char *text, int width, bool right)
 		printf("%*s  ", right ? width : -width, text);
 }
 
+/* Takes those of one lease. */
+static void
+print_its_sessions(uint64_t lease, struct print_sessions *sessions)
+{
+	for (; sessions->count > 0 && sessions->item->lease == lease;
+	     sessions->item++, sessions->count--) {
+		const struct control_session *s = sessions->item;
+		char remote[CELL_SIZE], timeout[CELL_SIZE];
+
+		printf("    %-3s  %-5u  %-21s  ", s->outbound ? "out" : "in", s->external_port,
+		       endpoint(&s->remote, 0, remote));
+		print_text(s->state);
+		printf(", %s left\n", duration(s->timeout, timeout));
+	}
+}
+
 void
-print_list(const struct control_lease *leases, size_t count)
+print_list(const struct control_lease *leases, size_t count, struct print_sessions sessions)
 {
 	int width[COLUMNS];
 	char cell[CELL_SIZE];
@@ -233,11 +259,12 @@ print_list(const struct control_lease *leases, size_t count)
 			print_cell(columns[c].cell(&leases[i], cell), width[c], columns[c].right);
 		print_description(&leases[i]);
 		putchar('\n');
+		print_its_sessions(leases[i].id, &sessions);
 	}
 }
 
 void
-print_lease(const struct control_lease *l)
+print_lease(const struct control_lease *l, struct print_sessions sessions)
 {
 	char cell[CELL_SIZE];
 
@@ -253,6 +280,8 @@ print_lease(const struct control_lease *l)
 	printf("outbound     %s\n",
 	       l->outbound ? "yes" : "no: another mapping of the same internal port is");
 	printf("connections  %" PRIu64 "\n", l->connections);
+	if (l->live != CONTROL_UNKNOWN)
+		printf("live         %" PRIu64 "\n", l->live);
 	printf("remote       %s\n",
 	       address_is_unspecified(&l->remote) ? "any host" : cell_remote(l, cell));
 	printf("enabled      %s\n", l->enabled ? "yes" : "no: kept, but not forwarded");
@@ -262,6 +291,7 @@ print_lease(const struct control_lease *l)
 	printf("\ndescription  ");
 	print_description(l);
 	putchar('\n');
+	print_its_sessions(l->id, &sessions);
 }
 
 /* Lines of `status`: a title, then parts between commas, in so many columns. */

@@ -6,8 +6,13 @@
 
 #include "../../protocols/control.h"
 
-void print_list(const struct control_lease *, size_t count);
-void print_lease(const struct control_lease *);
+/* Each lease's sessions stand together, in the order of the leases. */
+struct print_sessions {
+	const struct control_session *item;
+	size_t count;
+};
+void print_list(const struct control_lease *, size_t count, struct print_sessions);
+void print_lease(const struct control_lease *, struct print_sessions);
 void print_status(const struct control_status *);
 
 #endif

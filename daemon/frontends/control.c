@@ -51,6 +51,9 @@ struct client {
 	/* How far the work has come. */
 	uint64_t last_id;
 	uint64_t counted[ORIGINS];
+	struct session_list *sessions; /* of the present request; NULL: unknown, or not asked for */
+	const struct session *session; /* the next to be told */
+	bool shown;
 };
 
 struct control {
@@ -221,6 +224,15 @@ put(struct client *client, const struct control_reply *reply)
 }
 
 static void
+forget_sessions(struct client *client)
+{
+	if (client->sessions)
+		sessions_release(client->control->options.sessions, client->sessions);
+	client->sessions = NULL;
+	client->session = NULL;
+}
+
+static void
 finish(struct client *client, enum control_result result, const char *message)
 {
 	struct control_reply reply = {.line = CONTROL_LINE_RESULT};
@@ -228,6 +240,7 @@ finish(struct client *client, enum control_result result, const char *message)
 	reply.result = result;
 	snprintf(reply.message, sizeof(reply.message), "%s", message);
 	client->working = false;
+	forget_sessions(client);
 	if (!put(client, &reply))
 		client->closing = true; /* a reader knows the end by its line: without it, by the
 					   end of the stream */
@@ -245,6 +258,54 @@ static const char *
 or_empty(const char *text)
 {
 	return text ? text : "";
+}
+
+/* Reads a piece of them more.  False: that was not the last. */
+static bool
+have_sessions(struct client *client)
+{
+	const struct control_options *options = &client->control->options;
+	enum session_reading reading = SESSIONS_FAILED;
+
+	if (options->sessions && !client->sessions)
+		client->sessions = sessions_ask(options->sessions, options->now());
+	if (client->sessions)
+		reading = sessions_read(options->sessions, client->sessions);
+	if (reading == SESSIONS_FAILED)
+		forget_sessions(client);
+	return reading != SESSIONS_READING;
+}
+
+/* Beside a result's line at the end. */
+static bool
+has_room(const struct client *client, size_t line)
+{
+	return sizeof(client->out) - client->out_size >= line + CONTROL_LEASE_MAX;
+}
+
+/* Those of the lease that was put last.  False: there are more than fit in this turn. */
+static bool
+put_sessions(struct client *client)
+{
+	for (; client->session; client->session = session_next(client->sessions, client->session)) {
+		const struct session *from = client->session;
+		struct control_reply reply = {.line = CONTROL_LINE_SESSION};
+
+		if (!has_room(client, CONTROL_SESSION_MAX))
+			return false;
+		reply.session = (struct control_session){
+		    .lease = from->lease,
+		    .outbound = from->outbound,
+		    .transport = from->transport,
+		    .external_port = from->port,
+		    .remote = from->remote,
+		    .timeout = from->timeout,
+		};
+		snprintf(reply.session.state, sizeof(reply.session.state), "%s",
+			 session_state_name(from->state));
+		put(client, &reply);
+	}
+	return true;
 }
 
 static bool
@@ -279,6 +340,11 @@ put_lease(struct client *client, const struct lease *lease)
 		 or_empty(record->description));
 	snprintf(reply.lease.user_agent, sizeof(reply.lease.user_agent), "%s",
 		 or_empty(record->user_agent));
+	reply.lease.live =
+	    client->sessions ? session_count(client->sessions, lease) : CONTROL_UNKNOWN;
+	if (client->sessions &&
+	    (client->request.sessions || client->request.command == CONTROL_SHOW))
+		client->session = session_first(client->sessions, lease);
 	return put(client, &reply);
 }
 
@@ -307,9 +373,15 @@ work_list(struct client *client)
 {
 	int sent = 0;
 
+	if (!client->shown && !have_sessions(client))
+		return;
+	client->shown = true; /* from the first on: what was read stays */
 	for (int examined = 0; examined < EXAMINED_A_TURN && sent < LEASES_A_TURN; examined++) {
-		const struct lease *lease = next_lease(client);
+		const struct lease *lease;
 
+		if (!put_sessions(client) || !has_room(client, CONTROL_LEASE_MAX))
+			return;
+		lease = next_lease(client);
 		if (!lease) {
 			finish(client, CONTROL_OK, "");
 			return;
@@ -339,12 +411,16 @@ work_show(struct client *client)
 {
 	const struct lease *lease = find_target(client);
 
-	if (!lease)
+	if (client->shown) {
+		if (put_sessions(client))
+			finish(client, CONTROL_OK, "");
+	} else if (!lease) {
 		finish(client, CONTROL_NOT_FOUND, "no such lease");
-	else if (!put_lease(client, lease))
-		finish(client, CONTROL_FAILED, "out of memory");
-	else
-		finish(client, CONTROL_OK, "");
+	} else if (have_sessions(client)) {
+		client->shown = true;
+		if (!put_lease(client, lease))
+			finish(client, CONTROL_FAILED, "out of memory");
+	}
 }
 
 static void
@@ -474,6 +550,7 @@ drop(struct client *client)
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		if (client->control->client[i] == client)
 			client->control->client[i] = NULL;
+	forget_sessions(client);
 	if (client->readable)
 		event_free(client->readable);
 	if (client->writable)
@@ -488,6 +565,7 @@ start(struct client *client, const char *line, size_t length)
 	char why[CONTROL_WHY_SIZE];
 
 	client->last_id = 0;
+	client->shown = false;
 	memset(client->counted, 0, sizeof(client->counted));
 	if (!client->may_read)
 		finish(client, CONTROL_NOT_PERMITTED,

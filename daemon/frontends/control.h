@@ -10,6 +10,7 @@
 
 #include "../base/config.h"
 #include "../core/engine.h"
+#include "../core/sessions.h"
 #include "../../protocols/control.h"
 
 struct event_base;
@@ -28,7 +29,8 @@ gid_t control_group(void);
 
 struct control_options {
 	struct event_base *base;
-	struct engine *engine; /* borrowed, as all here */
+	struct engine *engine;	   /* borrowed, as all here */
+	struct sessions *sessions; /* NULL: nothing is known of them */
 	const struct config *config;
 	int fd;	     /* of control_bind(); becomes control's from here on */
 	gid_t group; /* control_group() */

@@ -5,7 +5,7 @@
 
 #include "../../backend/flows.h"
 
-enum { FAKE_FLOWS_MAX = 64, FAKE_FLOWS_PIECE = 16 };
+enum { FAKE_FLOWS_MAX = 2048, FAKE_FLOWS_PIECE = 16 };
 
 void fake_flows_add(struct flows *, const struct flow *);
 /* The next readings fail at their first piece. */

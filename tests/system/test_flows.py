@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What becomes of the connections through a mapping: they end with it, and go where a new one says."""
 import contextlib
+import json
 import select
 import socket
 import threading
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from clients import natpmp_map, pcp_map
+from clients import natpmp_address, natpmp_map, pcp_map
 from lab import BUILD, LAN1, LAN2, REMOTE, WAN, wait_for
 from upnp_client import IP, call, mapping, name_of
 
@@ -214,3 +215,60 @@ def test_how_soon(lab, record_property):
         table.append(f"{what:35} {worst * 1e3:6.0f}")
         assert worst < 2, table
     record_property("table", "\n".join(table))
+
+
+def test_live_connections_are_shown(lab, daemon):
+    lab.server(lab.lan1, "udp", 9000)
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    natpmp_map(lab.lan1, "udp", 9000, 4001)
+    natpmp_map(lab.lan2, "tcp", 8000, 4002)
+    with lab.lan1.bound(socket.SOCK_STREAM, 8000) as listener, lab.wan.bound(socket.SOCK_STREAM, 5000) as client:
+        listener.listen(1)
+        client.connect((WAN, 4000))
+        lab.wan.udp(WAN, 4001, sport=6000)
+        with lab.lan1.bound(socket.SOCK_DGRAM) as other:  # through no mapping
+            other.sendto(b"x", (REMOTE, 9009))
+        tcp, udp, none = json.loads(daemon.cli("list", "--json", "--sessions").stdout)
+        assert [lease["live"] for lease in (tcp, udp, none)] == [1, 1, 0]
+        session, = tcp["sessions"]
+        assert (session["remote_address"], session["remote_port"], session["state"]) == (REMOTE, 5000, "established")
+        assert (session["direction"], session["external_port"]) == ("in", 4000) and session["timeout"] > 300
+        assert udp["sessions"][0]["remote_port"] == 6000 and udp["sessions"][0]["state"] in ("replied", "assured")
+        assert none["sessions"] == []
+        shown = daemon.cli("show", "tcp:4000").stdout
+        assert "live         1\n" in shown and f"in   4000   {REMOTE}:5000" in shown
+        assert "LIVE" in daemon.cli("list").stdout
+
+
+def test_a_large_table_stops_nobody(lab, record_property):
+    """Requests are answered while all flows are read."""
+    daemon = lab.daemon("requests-per-second = 0", build=BUILD)
+    natpmp_map(lab.lan1, "udp", 8000, 4000)
+    fill_conntrack(lab, 50000)
+    spans, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            began = time.monotonic()
+            natpmp_address(lab.lan1, timeout=SOON)
+            spans.append(time.monotonic() - began)
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        wait_for(lambda: len(spans) > 50, SOON)
+        before = len(spans)
+        began = time.monotonic()
+        for _ in range(5):
+            assert daemon.leases()[0]["live"] == 0
+            time.sleep(1)  # or what was read is shown again
+        span = (time.monotonic() - began - 5) / 5
+    finally:
+        stop.set()
+        thread.join(10)
+    meanwhile = sorted(spans[before:])
+    assert len(meanwhile) > 100
+    record_property("table", f"50 000 conntrack entries: `portlease list` takes {span * 1e3:.0f} ms; of {len(meanwhile)} "
+                             f"requests meanwhile the median took {meanwhile[len(meanwhile) // 2] * 1e3:.1f} ms, "
+                             f"the 99th of 100 {meanwhile[len(meanwhile) * 99 // 100] * 1e3:.1f} ms")

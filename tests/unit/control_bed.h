@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "../fakes/fake_firewall.h"
+#include "../fakes/fake_flows.h"
 #include "../../daemon/base/clock.h"
 #include "../../daemon/core/policy.h"
 #include "../../daemon/frontends/control.h"
@@ -28,6 +29,8 @@
 struct bed {
 	struct event_base *base;
 	struct firewall *firewall;
+	struct flows *flows; /* as the sessions are read from */
+	struct sessions *sessions;
 	struct policy *policy;
 	struct engine *engine;
 	struct config config;
@@ -234,9 +237,12 @@ bed_open(struct bed *bed, bool readable, gid_t group, unsigned patience)
 	assert_int_equal(engine_set_network(bed->engine, &network, &network.wan_address[0],
 					    bed->started, &fault),
 			 0);
+	assert_int_equal(flows_open(&bed->flows, &fault), 0);
+	bed->sessions = sessions_new(engine_leases(bed->engine), bed->flows);
 	bed->control = control_new(&(struct control_options){
 	    .base = bed->base,
 	    .engine = bed->engine,
+	    .sessions = bed->sessions,
 	    .config = &bed->config,
 	    .fd = bed_bind(bed),
 	    .group = group,
@@ -255,6 +261,8 @@ static inline void
 bed_close(struct bed *bed)
 {
 	control_free(bed->control);
+	sessions_free(bed->sessions);
+	flows_close(bed->flows);
 	engine_free(bed->engine);
 	policy_free(bed->policy);
 	firewall_close(bed->firewall);

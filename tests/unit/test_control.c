@@ -40,6 +40,7 @@ a_lease(void)
 	lease.remote = address("198.51.100.7");
 	lease.upnp_index = 3;
 	strcpy(lease.user_agent, "A \"b\" \\c");
+	lease.live = 2;
 	return lease;
 }
 
@@ -65,6 +66,7 @@ assert_lease_equal(const struct control_lease *a, const struct control_lease *b)
 	assert_memory_equal(&a->remote, &b->remote, sizeof(a->remote));
 	assert_int_equal(a->upnp_index, b->upnp_index);
 	assert_string_equal(a->user_agent, b->user_agent);
+	assert_true(a->live == b->live);
 }
 
 /* To a line and back. */
@@ -100,14 +102,16 @@ lease_as_documented(void **state)
 		  "\"lifetime\":7200,\"remaining\":3599,\"age\":42,\"outbound\":true,"
 		  "\"connections\":7,\"name\":null,\"description\":\"game \\\"one\\\"\\n\xc3\xa9\","
 		  "\"enabled\":false,\"remote_address\":\"198.51.100.7\","
-		  "\"upnp_index\":3,\"user_agent\":\"A \\\"b\\\" \\\\c\"}");
+		  "\"upnp_index\":3,\"user_agent\":\"A \\\"b\\\" \\\\c\",\"live\":2}");
 	lease.external.address = address("0.0.0.0");
 	lease.remaining = CONTROL_ENDLESS;
 	lease.remote = lease.external.address;
 	lease.upnp_index = CONTROL_NO_INDEX;
+	lease.live = CONTROL_UNKNOWN;
 	assert_true(control_lease_json(&lease, text, sizeof(text)) > 0);
 	assert_non_null(strstr(text, "\"remote_address\":null,\"upnp_index\":null"));
 	assert_non_null(strstr(text, "\"external_address\":null"));
+	assert_non_null(strstr(text, "\"live\":null"));
 	assert_non_null(strstr(text, "\"remaining\":null"));
 	lease.more_ports = 10;
 	snprintf(lease.name, sizeof(lease.name), "cameras");
@@ -115,6 +119,34 @@ lease_as_documented(void **state)
 	assert_non_null(strstr(text, "\"ports\":11"));
 	assert_non_null(strstr(text, "\"name\":\"cameras\""));
 	assert_int_equal(control_lease_json(&lease, text, 100), 0);
+}
+
+static void
+session_as_documented(void **state)
+{
+	struct control_reply back, reply = {
+				       .line = CONTROL_LINE_SESSION,
+				       .session = {.lease = 7,
+						   .transport = TRANSPORT_TCP,
+						   .external_port = 8080,
+						   .remote = {address("198.51.100.7"), 4711},
+						   .state = "established",
+						   .timeout = 432000},
+				   };
+	char text[CONTROL_SESSION_MAX];
+
+	(void)state;
+	assert_true(control_session_json(&reply.session, text, sizeof(text)) > 0);
+	assert_string_equal(text,
+			    "{\"lease\":7,\"direction\":\"in\",\"transport\":\"tcp\","
+			    "\"external_port\":8080,\"remote_address\":\"198.51.100.7\","
+			    "\"remote_port\":4711,\"state\":\"established\",\"timeout\":432000}");
+	back = over_the_wire(&reply);
+	assert_memory_equal(&back.session, &reply.session, sizeof(back.session));
+	reply.session.outbound = true;
+	reply.session.transport = TRANSPORT_UDP;
+	back = over_the_wire(&reply);
+	assert_memory_equal(&back.session, &reply.session, sizeof(back.session));
 }
 
 static void
@@ -127,6 +159,7 @@ lease_round_trip(void **state)
 	back = over_the_wire(&reply);
 	assert_lease_equal(&reply.lease, &back.lease);
 	reply.lease.remaining = CONTROL_ENDLESS;
+	reply.lease.live = CONTROL_UNKNOWN;
 	reply.lease.origin = ORIGIN_STATIC;
 	reply.lease.transport = TRANSPORT_TCP;
 	reply.lease.lifetime = MAPPING_LIFETIME_STATIC;
@@ -414,6 +447,8 @@ requests_round_trip(void **state)
 	    {{.command = CONTROL_LIST,
 	      .filter = {.has_transport = true, .transport = TRANSPORT_TCP}},
 	     "{\"command\":\"list\",\"transport\":\"tcp\"}\n"},
+	    {{.command = CONTROL_LIST, .sessions = true},
+	     "{\"command\":\"list\",\"sessions\":true}\n"},
 	    {{.command = CONTROL_SHOW, .target = {.id = 77}}, "{\"command\":\"show\",\"id\":77}\n"},
 	    {{.command = CONTROL_REMOVE, .target = {.transport = TRANSPORT_UDP, .port = 53}},
 	     "{\"command\":\"remove\",\"transport\":\"udp\",\"external_port\":53}\n"},
@@ -558,6 +593,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(lease_as_documented),
+	    cmocka_unit_test(session_as_documented),
 	    cmocka_unit_test(lease_round_trip),
 	    cmocka_unit_test(description_of_any_octets),
 	    cmocka_unit_test(status_round_trip),

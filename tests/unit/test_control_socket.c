@@ -118,7 +118,7 @@ answers(void **state)
 		 "\"internal_address\":\"192.168.1.10\",\"internal_port\":4000,\"ports\":1,"
 		 "\"lifetime\":600,\"remaining\":600,\"age\":0,\"outbound\":true,"
 		 "\"connections\":5,\"name\":null,\"description\":\"a game\",\"enabled\":true,"
-		 "\"remote_address\":null,\"upnp_index\":null,\"user_agent\":\"\"}}\n"
+		 "\"remote_address\":null,\"upnp_index\":null,\"user_agent\":\"\",\"live\":0}}\n"
 		 "{\"result\":\"ok\"}\n",
 		 port);
 	assert_string_equal(ask(&bed, "{\"command\":\"list\"}\n"), expected);
@@ -133,6 +133,71 @@ answers(void **state)
 	assert_non_null(strstr(ask(&bed, "nonsense\n"), "\"bad-request\""));
 	assert_non_null(strstr(ask(&bed, "{\"command\":\"list\",\"origin\":\"x\"}\n"),
 			       "\"message\":\"\\\"origin\\\" is missing or wrong\""));
+	close(end.fd);
+	bed_close(&bed);
+	bed_frozen = 0;
+}
+
+/* More than fit in a turn. */
+static void
+sessions_follow_their_lease(void **state)
+{
+	enum { SESSIONS = 600 };
+	struct flow flow = {
+	    .transport = TRANSPORT_UDP,
+	    .from = {bed_address("198.51.100.7"), 0},
+	    .to = {bed_address("203.0.113.5"), 4000},
+	    .reply_from = {bed_address("192.168.1.10"), 4000},
+	    .reply_to = {bed_address("198.51.100.7"), 0},
+	    .mark = FLOWS_MARK_OURS,
+	    .state = FLOW_REPLIED,
+	    .timeout = 30,
+	};
+	struct bed bed;
+
+	(void)state;
+	bed_frozen = 1000000;
+	bed_open(&bed, false, getegid(), 0);
+	for (uint16_t port = 4000; port < 4003; port++)
+		bed_map(&bed, &(struct bed_wish){ORIGIN_NATPMP, TRANSPORT_UDP, "192.168.1.10", port,
+						 600, NULL});
+	for (uint16_t i = 1; i <= SESSIONS; i++) {
+		flow.from.port = flow.reply_to.port = i;
+		fake_flows_add(bed.flows, &flow);
+	}
+	flow.to.port = flow.reply_from.port = 4001;
+	fake_flows_add(bed.flows, &flow);
+	open_end(&bed);
+	ask(&bed, "{\"command\":\"list\"}\n");
+	assert_int_equal(count(end.text, "\"live\":600}"), 1);
+	assert_int_equal(count(end.text, "\"live\":1}"), 1);
+	assert_int_equal(count(end.text, "\"live\":0}"), 1);
+	assert_int_equal(count(end.text, "{\"session\":"), 0);
+	ask(&bed, "{\"command\":\"list\",\"sessions\":true}\n");
+	assert_int_equal(count(end.text, "{\"session\":{\"lease\":1,"), SESSIONS);
+	assert_int_equal(count(end.text, "{\"session\":{\"lease\":2,"), 1);
+	assert_int_equal(count(end.text, "{\"lease\":{"), 3);
+	assert_true(strstr(end.text, "{\"session\":{\"lease\":2,") >
+		    strstr(end.text, "{\"lease\":{\"id\":2,"));
+	ask(&bed, "{\"command\":\"show\",\"id\":1}\n");
+	assert_int_equal(count(end.text, "{\"session\":{\"lease\":1,"), SESSIONS);
+	ask(&bed, "{\"command\":\"list\",\"origin\":\"pcp\",\"sessions\":true}\n");
+	assert_string_equal(end.text, "{\"result\":\"ok\"}\n");
+	/* What cannot be read is not known; leases are listed all the same. */
+	fake_flows_fail(bed.flows, 1);
+	bed_frozen += 2000;
+	ask(&bed, "{\"command\":\"list\",\"sessions\":true}\n");
+	assert_int_equal(count(end.text, "\"live\":null}"), 3);
+	assert_int_equal(count(end.text, "{\"session\":"), 0);
+	/* One who hangs up in between takes nothing along. */
+	bed_frozen += 2000;
+	say("{\"command\":\"list\",\"sessions\":true}\n");
+	for (int i = 0; i < 3; i++)
+		bed_turn(&bed);
+	close(end.fd);
+	open_end(&bed);
+	ask(&bed, "{\"command\":\"list\"}\n");
+	assert_int_equal(count(end.text, "\"live\":600}"), 1);
 	close(end.fd);
 	bed_close(&bed);
 	bed_frozen = 0;
@@ -811,6 +876,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(answers),
+	    cmocka_unit_test(sessions_follow_their_lease),
 	    cmocka_unit_test(nonces_stay_inside),
 	    cmocka_unit_test(filters),
 	    cmocka_unit_test(status_says_it_all),

@@ -169,6 +169,16 @@ map_some(void)
 	bed_map(&served.bed, &(struct bed_wish){ORIGIN_UPNP, TRANSPORT_TCP, "192.168.1.10", 2000,
 						604800, "caf\xc3\xa9"});
 	fake_firewall_connect(served.bed.firewall, TRANSPORT_TCP, 8080, 1234567);
+	fake_flows_add(served.bed.flows, &(struct flow){
+					     .transport = TRANSPORT_TCP,
+					     .from = {bed_address("198.51.100.7"), 4711},
+					     .to = {bed_address("203.0.113.5"), 8080},
+					     .reply_from = {bed_address("192.168.1.10"), 8080},
+					     .reply_to = {bed_address("198.51.100.7"), 4711},
+					     .mark = FLOWS_MARK_OURS,
+					     .state = FLOW_ESTABLISHED,
+					     .timeout = 432000,
+					 });
 	serve();
 }
 
@@ -187,14 +197,15 @@ list_as_text(void **state)
 	setenv("LC_ALL", "C.UTF-8", 1);
 	assert_int_equal(run("list"), DONE);
 	assert_string_equal(
-	    ran.out, "ID  EXTERNAL           INTERNAL             TRANSPORT  ORIGIN   "
-		     "REMAINING  CONNECTIONS  DESCRIPTION\n"
-		     " 1  203.0.113.5:8080   192.168.1.10:8080    tcp        nat-pmp  "
-		     "    1h00m      1234567  -\n"
-		     " 2  203.0.113.5:50000  192.168.1.200:50000  udp        pcp      "
-		     "      45s            0  \\x1b[31m\\\\red\\x0a\\xc2\\x9b \\xe2\\x80\\xae\n"
-		     " 3  203.0.113.5:2000   192.168.1.10:2000    tcp        upnp     "
-		     "    7d00h            0  caf\xc3\xa9\n");
+	    ran.out,
+	    "ID  EXTERNAL           INTERNAL             TRANSPORT  ORIGIN   "
+	    "REMAINING  CONNECTIONS  LIVE  DESCRIPTION\n"
+	    " 1  203.0.113.5:8080   192.168.1.10:8080    tcp        nat-pmp  "
+	    "    1h00m      1234567     1  -\n"
+	    " 2  203.0.113.5:50000  192.168.1.200:50000  udp        pcp      "
+	    "      45s            0     0  \\x1b[31m\\\\red\\x0a\\xc2\\x9b \\xe2\\x80\\xae\n"
+	    " 3  203.0.113.5:2000   192.168.1.10:2000    tcp        upnp     "
+	    "    7d00h            0     0  caf\xc3\xa9\n");
 	setenv("LC_ALL", "C", 1);
 	assert_int_equal(run("list --client=192.168.1.0/26 --protocol upnp"), DONE);
 	assert_non_null(strstr(ran.out, "caf\\xc3\\xa9\n"));
@@ -229,6 +240,39 @@ list_as_json(void **state)
 }
 
 static void
+sessions(void **state)
+{
+	static const char shown[] =
+	    "\n    in   8080   198.51.100.7:4711      established, 5d00h left\n";
+	json_t *root, *session;
+
+	(void)state;
+	map_some();
+	assert_int_equal(run("list"), DONE);
+	assert_null(strstr(ran.out, "4711"));
+	assert_int_equal(run("list --sessions"), DONE);
+	assert_non_null(strstr(ran.out, shown));
+	assert_int_equal(run("show 1"), DONE);
+	assert_non_null(strstr(ran.out, "live         1\n"));
+	assert_non_null(strstr(ran.out, shown));
+	assert_int_equal(run("show 2"), DONE);
+	assert_null(strstr(ran.out, "4711"));
+	assert_int_equal(run("list --sessions --json"), DONE);
+	root = parse();
+	session = json_array_get(json_object_get(json_array_get(root, 0), "sessions"), 0);
+	assert_int_equal(json_integer_value(json_object_get(session, "remote_port")), 4711);
+	assert_int_equal(json_array_size(json_object_get(json_array_get(root, 1), "sessions")), 0);
+	assert_non_null(json_object_get(json_array_get(root, 2), "sessions"));
+	json_decref(root);
+	assert_int_equal(run("list --json"), DONE);
+	root = parse();
+	assert_null(json_object_get(json_array_get(root, 0), "sessions"));
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(root, 0), "live")), 1);
+	json_decref(root);
+	unmap();
+}
+
+static void
 show(void **state)
 {
 	json_t *root;
@@ -247,6 +291,7 @@ show(void **state)
 				     "age          0s\n"
 				     "outbound     yes\n"
 				     "connections  0\n"
+				     "live         0\n"
 				     "remote       any host\n"
 				     "enabled      yes\n"
 				     "upnp index   -\n"
@@ -288,11 +333,11 @@ leases_of_upnp(void **state)
 	assert_string_equal(
 	    ran.out,
 	    "ID  EXTERNAL          INTERNAL           TRANSPORT  ORIGIN   REMAINING  CONNECTIONS  "
-	    "INDEX  REMOTE        ENABLED  USER-AGENT                DESCRIPTION\n"
+	    "LIVE  INDEX  REMOTE        ENABLED  USER-AGENT                DESCRIPTION\n"
 	    " 1  203.0.113.5:8080  192.168.1.10:8080  tcp        nat-pmp      1h00m            0  "
-	    "    0  -             -        -                         -\n"
+	    "   0      0  -             -        -                         -\n"
 	    " 2  203.0.113.5:2000  192.168.1.10:2000  udp        upnp        10m00s            0  "
-	    "    1  198.51.100.7  no       Game/1.0 \"x\" \\ (a very l  a game\n");
+	    "   0      1  198.51.100.7  no       Game/1.0 \"x\" \\ (a very l  a game\n");
 	assert_int_equal(run("show 2"), DONE);
 	assert_non_null(strstr(ran.out, "remote       198.51.100.7\n"
 					"enabled      no: kept, but not forwarded\n"
@@ -763,6 +808,7 @@ manual_knows_every_field(void **state)
 	assert_int_equal(run("show 1 --json"), DONE);
 	root = parse();
 	fields = check_keys(root);
+	fields += check_keys(json_array_get(json_object_get(root, "sessions"), 0));
 	json_decref(root);
 	assert_int_equal(run("status --json"), DONE);
 	root = parse();
@@ -815,6 +861,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(list_as_text),
 	    cmocka_unit_test(list_as_json),
+	    cmocka_unit_test(sessions),
 	    cmocka_unit_test(show),
 	    cmocka_unit_test(leases_of_upnp),
 	    cmocka_unit_test(removing),
