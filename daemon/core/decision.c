@@ -264,28 +264,11 @@ create(struct decider *d, const struct map_request *request, struct map_reply *r
 	return result == MAP_OK ? insert(d, request, port, reply) : result;
 }
 
-/* May the client have another mapping at a port that is its own already? */
-static enum map_result
-judge_own_port(struct decider *d, const struct map_request *request)
-{
-	struct verdict verdict = policy_judge(d->policy, request);
-
-	if (!verdict_allows(&verdict, request->external_port)) {
-		d->denied_by = verdict.denied_by;
-		return verdict.ranges == 0 ? MAP_NOT_AUTHORIZED : MAP_PORT_FORBIDDEN;
-	}
-	return address_is_unspecified(&d->external) ? MAP_NO_ADDRESS : MAP_OK;
-}
-
 /* Another internal port behind the same external one: a new lease in the old one's place. */
 static enum map_result
 replace(struct decider *d, const struct map_request *request, struct lease *old,
 	struct map_reply *reply)
 {
-	enum map_result result = judge_own_port(d, request);
-
-	if (result != MAP_OK)
-		return result;
 	if (!transaction_end(d->transaction, old, ENDING_REPLACED, d->now))
 		return MAP_NO_RESOURCES;
 	return insert(d, request, request->external_port, reply);
@@ -295,11 +278,9 @@ replace(struct decider *d, const struct map_request *request, struct lease *old,
 static enum map_result
 insert_beside(struct decider *d, const struct map_request *request, struct map_reply *reply)
 {
-	enum map_result result = judge_own_port(d, request);
-
-	if (result == MAP_OK && is_at_quota(d, request))
-		result = MAP_QUOTA;
-	return result == MAP_OK ? insert(d, request, request->external_port, reply) : result;
+	if (is_at_quota(d, request))
+		return MAP_QUOTA;
+	return insert(d, request, request->external_port, reply);
 }
 
 static bool
@@ -310,13 +291,31 @@ same_remote(const struct lease *lease, const struct map_request *request)
 	return address_equal(&lease->record.remote, &request->remote);
 }
 
-/* The rows of interworking 2.3 that ask by the external port. */
+/* May the client have a mapping at this port, whoever has it? */
+static enum map_result
+judge_taken_port(struct decider *d, const struct map_request *request)
+{
+	struct verdict verdict = policy_judge(d->policy, request);
+
+	if (!verdict_allows(&verdict, request->external_port)) {
+		d->denied_by = verdict.denied_by;
+		return verdict.ranges == 0 ? MAP_NOT_AUTHORIZED : MAP_PORT_FORBIDDEN;
+	}
+	return address_is_unspecified(&d->external) ? MAP_NO_ADDRESS : MAP_OK;
+}
+
+/* The rows of interworking 2.3 that ask by the external port.  Who may not have it is told that, not
+ * that it is taken (WANIPConnection:2, 2.5.16). */
 static enum map_result
 map_by_external(struct decider *d, const struct map_request *request, struct lease *holder,
 		struct map_reply *reply)
 {
-	enum map_result refusal;
+	enum map_result refusal = judge_taken_port(d, request);
 
+	if (refusal == MAP_PORT_FORBIDDEN && request->if_taken == IF_TAKEN_OTHER_PORT)
+		return create(d, request, reply);
+	if (refusal != MAP_OK)
+		return refusal;
 	if (holder->record.origin == ORIGIN_STATIC)
 		refusal = MAP_OTHER_MECHANISM;
 	else if (!is_clients(holder, request))
