@@ -14,7 +14,7 @@
 
 struct transaction;
 
-/* Why a lease ended. */
+/* Why a lease ended.  Its flows end with it, but for those of one that expired. */
 enum ending {
 	ENDING_NONE,
 	ENDING_EXPIRED,

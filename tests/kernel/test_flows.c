@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Real flows of real mappings, read and ended.  The admin masquerades, has bits of his own in the
- * mark, and forwards only what is established, comes from the LAN or is marked as ours.
+ * mark, forwards only what is established, comes from the LAN or is marked as ours, and lets the
+ * gateway itself send only what is established.
  */
 #include "traffic_bed.h"
 #include "../../backend/flows.h"
@@ -29,6 +30,9 @@ setup(void **state)
 	      "	ct state established,related accept\n"
 	      "	iifname \"br-lan\" accept\n"
 	      "	ct status dnat ct mark & 0x40000000 == 0x40000000 accept\n"
+	      "}\n"
+	      "chain output { type filter hook output priority filter; policy drop;\n"
+	      "	ct state established,related accept\n"
 	      "}\n"
 	      "}\n"
 	      "END");

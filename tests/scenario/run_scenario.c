@@ -138,7 +138,10 @@ step_flow(struct story *s, struct words *w)
 	flow.to.port = (uint16_t)port;
 	flow.reply_to = flow.from;
 	flow.reply_from = flow.to;
-	mapping = fake_firewall_find(world->firewall, flow.transport, flow.to.port);
+	mapping = fake_firewall_find_remote(world->firewall, flow.transport, flow.to.port,
+					    &flow.from.address);
+	if (!mapping)
+		mapping = fake_firewall_find(world->firewall, flow.transport, flow.to.port);
 	if (words_take(w, "admins-own")) {
 		address_parse("192.168.1.99", &flow.reply_from.address);
 	} else if (mapping) {
