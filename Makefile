@@ -178,7 +178,7 @@ MAN8 = $(wildcard daemon/*.8 daemon/ctl/*.8)
 MAN5 = $(wildcard conf/*.5)
 MODULES = $(wildcard conf/modules-load.d/*.conf)
 # Says where the daemon is: $(call install_located,FILE,MODE,AT)
-install_located = sed 's|@sbindir@|$(PREFIX)/sbin|g' $1 | install -D -m $2 /dev/stdin $(DESTDIR)$3
+install_located = sed 's|@sbindir@|$(PREFIX)/sbin|g; s|@bindir@|$(PREFIX)/bin|g' $1 | install -D -m $2 /dev/stdin $(DESTDIR)$3
 .PHONY: install uninstall
 install: all ## install below DESTDIR and PREFIX (an existing portlease.conf is kept)
 	install -D $(BUILD)/portleased $(DESTDIR)$(PREFIX)/sbin/portleased

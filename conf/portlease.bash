@@ -20,7 +20,7 @@ _portlease()
 	fi
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		status | list | show | remove | version | help)
+		status | list | show | remove | reload | version | help)
 			subcommand=$word
 			break
 			;;
@@ -37,9 +37,9 @@ _portlease()
 	*)
 		case $subcommand,$current in
 		,-*) words='--json --socket --help' ;;
-		,*) words='status list show remove version help' ;;
+		,*) words='status list show remove reload version help' ;;
 		help,-*) words='--help' ;;
-		help,*) words='status list show remove version help' ;;
+		help,*) words='status list show remove reload version help' ;;
 		list,*) words='--client --protocol --transport --sessions --json --socket --help' ;;
 		*,-*) words='--json --socket --help' ;;
 		show,* | remove,*) words=$(_portlease_leases) ;;

@@ -20,13 +20,14 @@
 static const char usage[] =
     "usage: portleased [-hnv] [-f FILE]\n"
     "  -f FILE  configuration (" PORTLEASE_SYSCONFDIR "/portlease/portlease.conf)\n"
-    "  -n       check it and exit\n"
+    "  -n       check it and exit; with -v print its canonical form\n"
     "  -v       print the version and exit\n"
     "  -h       print this and exit\n";
 
 struct arguments {
 	const char *file;
 	bool check;
+	bool verbose;
 	bool core;
 };
 
@@ -56,8 +57,8 @@ read_arguments(int argc, char **argv)
 			a.core = true;
 			break;
 		case 'v':
-			puts("portleased " PORTLEASE_VERSION);
-			exit(0);
+			a.verbose = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
@@ -69,6 +70,10 @@ read_arguments(int argc, char **argv)
 	if (optind < argc) {
 		fputs(usage, stderr);
 		exit(1);
+	}
+	if (a.verbose && !a.check) {
+		puts("portleased " PORTLEASE_VERSION);
+		exit(0);
 	}
 	return a;
 }
@@ -91,9 +96,9 @@ make_state_directory(const struct config *config)
 }
 
 static int
-start(const struct config *config)
+start(const struct config *config, const char *path)
 {
-	struct parent_options parent = {.config = config};
+	struct parent_options parent = {.config = config, .path = path};
 	char why[512];
 
 	log_open(config->log_target, config->log_level);
@@ -116,12 +121,14 @@ main(int argc, char **argv)
 	int status = 0;
 
 	if (arguments.core)
-		return serve();
+		return serve(arguments.file);
 	config = config_read(arguments.file, why, sizeof(why));
 	if (!config)
 		fatal("%s", why);
 	if (!arguments.check)
-		status = start(config);
+		status = start(config, arguments.file);
+	else if (arguments.verbose)
+		config_print(config, stdout);
 	config_free(config);
 	return status;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "serve.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -28,11 +30,16 @@
 #include "../backend/listeners.h"
 #include "../backend/network.h"
 
-static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
+static const int stop_signals[] = {SIGTERM, SIGINT};
 enum { STOP_SIGNALS = sizeof(stop_signals) / sizeof(stop_signals[0]) };
 
+enum reload { RELOAD_IDLE, RELOAD_ASKED, RELOAD_REVIEW };
+
 struct daemon {
-	struct config *config;
+	const char *path;      /* of the configuration */
+	struct config *config; /* stays where it is; reloading changes what is in it */
+	enum reload reload;
+	bool reload_again; /* asked for meanwhile */
 	struct event_base *base;
 	struct network *network;
 	struct firewall *firewall;
@@ -42,7 +49,7 @@ struct daemon {
 	struct sessions *sessions;
 	struct policy *policy;
 	struct engine *engine;
-	struct foreign_chains *foreign; /* NULL: the configuration names none */
+	struct foreign_chains *foreign;
 	struct chain_keeper *keeper;
 	struct gateway *gateway;
 	struct control *control;
@@ -50,8 +57,12 @@ struct daemon {
 	struct identity identity;
 	struct upnp *upnp; /* NULL: upnp = no */
 	struct event *stop[STOP_SIGNALS];
+	struct event *hangup;
 	monotime started;
 };
+
+static void finish_reload(struct daemon *, const char *why);
+static void on_hangup(evutil_socket_t, short, void *);
 
 static uint32_t
 random_bits(void *arg)
@@ -181,6 +192,9 @@ open_loop(struct daemon *d)
 	}
 	if (!d->base)
 		fatal("cannot make an event loop");
+	d->hangup = evsignal_new(d->base, SIGHUP, on_hangup, d);
+	if (!d->hangup || event_add(d->hangup, NULL) != 0)
+		fatal("cannot watch signals");
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -206,6 +220,8 @@ on_leases_changed(void *arg)
 
 	if (d->upnp)
 		upnp_changed(d->upnp);
+	if (d->reload == RELOAD_REVIEW && !engine_reviews(d->engine))
+		finish_reload(d, NULL);
 }
 
 static void
@@ -229,7 +245,10 @@ on_spawned(void *arg, size_t lan, int fd, pid_t pid)
 {
 	struct daemon *d = arg;
 
-	upnp_spawned(d->upnp, lan, fd, pid);
+	if (d->upnp)
+		upnp_spawned(d->upnp, lan, fd, pid);
+	else if (fd >= 0)
+		close(fd); /* it was switched off */
 }
 
 static uint32_t
@@ -259,16 +278,8 @@ same_host(void *arg, unsigned index, const struct address *one, const struct add
 
 /* What it is told comes with the gateway. */
 static void
-open_upnp(struct daemon *d)
+new_upnp(struct daemon *d)
 {
-	const struct spawner_options spawner = {
-	    .base = d->base,
-	    .fd = CORE_LINK,
-	    .lans = d->config->lans,
-	    .spawned = on_spawned,
-	    .gone = on_parent_gone,
-	    .arg = d,
-	};
 	const struct upnp_options upnp = {
 	    .base = d->base,
 	    .engine = d->engine,
@@ -282,10 +293,174 @@ open_upnp(struct daemon *d)
 	    .arg = d,
 	};
 
+	d->upnp = upnp_new(&upnp);
+	if (!d->upnp)
+		log_error("upnp", "out of memory", "");
+}
+
+/* Reloading: the parent reads the file, nobody else may.  Then leases are reviewed piece by piece.
+ */
+
+static void
+ask_config(struct daemon *d)
+{
+	int error = spawner_ask_config(d->spawner);
+
+	d->reload = RELOAD_ASKED;
+	if (error < 0)
+		finish_reload(d, strerror(-error));
+}
+
+static void
+reload(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->reload == RELOAD_IDLE)
+		ask_config(d);
+	else
+		d->reload_again = true;
+}
+
+static void
+on_hangup(evutil_socket_t number, short events, void *arg)
+{
+	(void)number;
+	(void)events;
+	reload(arg);
+}
+
+/* Who asked while it went on is answered by what comes next. */
+static void
+finish_reload(struct daemon *d, const char *why)
+{
+	bool again = d->reload_again;
+
+	if (why)
+		log_error("config", "refused", "reason=\"%s\"", why);
+	else
+		log_info("config", "reloaded", "rules=%zu leases=%zu", d->config->rules,
+			 lease_table_count(engine_leases(d->engine)));
+	spawner_reloaded(d->spawner, why ? -EINVAL : 0, d->config->log_level);
+	d->reload = RELOAD_IDLE;
+	d->reload_again = false;
+	if (again)
+		ask_config(d);
+	else
+		control_reloaded(d->control, why);
+}
+
+/* NULL: *why says what stands in the way. */
+static struct config *
+read_config(const struct daemon *d, int fd, char *why, size_t why_size)
+{
+	struct config *config;
+
+	if (fd < 0) {
+		snprintf(why, why_size, "%s: cannot read: %s", d->path, strerror(-fd));
+		return NULL;
+	}
+	config = config_read_fd(fd, d->path, why, why_size);
+	if (config && config_may_become(d->config, config, d->path, why, why_size))
+		return config;
+	config_free(config);
+	return NULL;
+}
+
+static void
+follow_upnp(struct daemon *d, const struct config *was)
+{
+	const struct config_upnp *is = &d->config->upnp;
+
+	if (was->upnp.on && (!is->on || strcmp(is->uuid, was->upnp.uuid) != 0))
+		identity_close(&d->identity);
+	if (is->on && (!was->upnp.on || strcmp(is->uuid, was->upnp.uuid) != 0))
+		identity_open(&d->identity, d->config->state_directory, is->uuid);
+	if (d->upnp && is->on) {
+		upnp_reload(d->upnp);
+	} else if (is->on) {
+		new_upnp(d);
+		if (d->upnp) {
+			on_network_changed(d);
+			upnp_start(d->upnp);
+		}
+	} else {
+		upnp_free(d->upnp);
+		d->upnp = NULL;
+	}
+}
+
+/* All that looks at the config finds the new one from here on. */
+static void
+go_over_to(struct daemon *d, struct config *config, struct policy *policy)
+{
+	const struct engine_policy rules = {
+	    .policy = policy,
+	    .max_mappings_per_client = config->max_mappings_per_client,
+	    .random_ports = config->random_ports,
+	    .end_flows_on_expiry = config->end_flows_on_expiry,
+	};
+	struct config was = *d->config;
+	struct policy *old = d->policy;
+
+	*d->config = *config;
+	*config = was;
+	d->policy = policy;
+	log_open(d->config->log_target, d->config->log_level);
+	engine_set_policy(d->engine, &rules);
+	if (!engine_set_forwards(d->engine, d->config->forward, d->config->forwards, clock_now()))
+		log_error("forward", "out of memory", "");
+	engine_flush(d->engine, clock_now());
+	if (!chain_keeper_set(d->keeper, d->config->foreign_chain, d->config->foreign_chains))
+		log_error("firewall", "out of memory", "");
+	follow_upnp(d, config);
+	policy_free(old);
+	config_free(config);
+	d->reload = RELOAD_REVIEW;
+	gateway_reload(d->gateway);
+}
+
+static void
+on_config(void *arg, int fd)
+{
+	struct daemon *d = arg;
+	char why[CONTROL_WHY_SIZE];
+	struct config *config;
+	struct policy *policy;
+
+	if (d->reload != RELOAD_ASKED) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	config = read_config(d, fd, why, sizeof(why));
+	policy = config ? policy_new(config->rule, config->rules) : NULL;
+	if (policy) {
+		go_over_to(d, config, policy);
+		return;
+	}
+	finish_reload(d, config ? "out of memory" : why);
+	config_free(config);
+}
+
+static void
+open_upnp(struct daemon *d)
+{
+	const struct spawner_options spawner = {
+	    .base = d->base,
+	    .fd = CORE_LINK,
+	    .config = d->config,
+	    .spawned = on_spawned,
+	    .gone = on_parent_gone,
+	    .reload = reload,
+	    .got_config = on_config,
+	    .arg = d,
+	};
+
 	d->spawner = spawner_new(&spawner);
 	if (d->config->upnp.on) {
 		identity_open(&d->identity, d->config->state_directory, d->config->upnp.uuid);
-		d->upnp = upnp_new(&upnp);
+		new_upnp(d);
 	}
 	if (!d->spawner || (d->config->upnp.on && !d->upnp))
 		fatal("out of memory");
@@ -297,8 +472,6 @@ open_keeper(struct daemon *d)
 	const struct config *config = d->config;
 	struct fault fault;
 
-	if (config->foreign_chains == 0)
-		return;
 	if (foreign_chains_open(&d->foreign, &fault) < 0)
 		fatal("%s", fault.text);
 	d->keeper = chain_keeper_new(d->foreign);
@@ -366,7 +539,7 @@ static bool
 show_chain(void *arg, size_t number, struct control_chain *out)
 {
 	const struct daemon *d = arg;
-	const struct chain_kept *kept = d->keeper ? chain_keeper_chain(d->keeper, number) : NULL;
+	const struct chain_kept *kept = chain_keeper_chain(d->keeper, number);
 
 	if (!kept)
 		return false;
@@ -390,6 +563,7 @@ open_control(struct daemon *d, gid_t group)
 	    .started = d->started,
 	    .now = clock_now,
 	    .changed = on_batch,
+	    .reload = reload,
 	    .interface = show_interface,
 	    .chain = show_chain,
 	    .arg = d,
@@ -425,7 +599,7 @@ stop(struct daemon *d)
 {
 	struct fault fault;
 
-	if (d->keeper && !chain_keeper_set(d->keeper, NULL, 0))
+	if (!chain_keeper_set(d->keeper, NULL, 0))
 		log_error("firewall", "lines not taken out", "error=\"out of memory\"");
 	if (firewall_destroy(d->firewall, &fault) < 0)
 		log_error("firewall", "table not removed", "error=\"%s\"", fault.text);
@@ -447,6 +621,7 @@ stop(struct daemon *d)
 		identity_close(&d->identity);
 	for (int i = 0; i < STOP_SIGNALS; i++)
 		event_free(d->stop[i]);
+	event_free(d->hangup);
 	event_base_free(d->base);
 	config_free(d->config);
 }
@@ -466,18 +641,16 @@ take_descriptors(void)
 }
 
 int
-serve(void)
+serve(const char *config)
 {
-	struct daemon d = {.base = NULL};
-	char path[32], why[512];
+	struct daemon d = {.path = config};
+	char why[512];
 
 	take_descriptors();
 	prctl(PR_SET_NAME, "portleased"); /* not the "exe" it was started by */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", CORE_CONFIG);
-	d.config = config_read(path, why, sizeof(why));
+	d.config = config_read_fd(CORE_CONFIG, config, why, sizeof(why));
 	if (!d.config)
 		fatal("%s", why);
-	close(CORE_CONFIG);
 	log_open(d.config->log_target, d.config->log_level);
 	start(&d);
 	event_base_dispatch(d.base);

@@ -3,7 +3,8 @@
 #ifndef PORTLEASE_SERVE_H
 #define PORTLEASE_SERVE_H
 
-/* With the descriptors of base/parent_link.h.  Until it is told to stop; the exit status. */
-int serve(void);
+/* With the descriptors of base/parent_link.h; config: what its file is called.  Until it is told to
+ * stop; the exit status. */
+int serve(const char *config);
 
 #endif

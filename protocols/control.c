@@ -898,7 +898,7 @@ static const struct command_row {
 } command_rows[CONTROL_COMMANDS] = {
     [CONTROL_STATUS] = {"status", no_arguments},   [CONTROL_LIST] = {"list", filter_read},
     [CONTROL_SHOW] = {"show", target_read},	   [CONTROL_REMOVE] = {"remove", target_read},
-    [CONTROL_VERSION] = {"version", no_arguments},
+    [CONTROL_VERSION] = {"version", no_arguments}, [CONTROL_RELOAD] = {"reload", no_arguments},
 };
 
 static bool

@@ -27,7 +27,6 @@ enum {
 	PATH_LENGTH = 4095,
 	SOCKET_PATH_LENGTH = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
 };
-#define KEYS_MAX     64
 #define LIFETIME_MAX (MAPPING_LIFETIME_STATIC - 1)
 
 struct reading {
@@ -37,8 +36,8 @@ struct reading {
 	struct config_text text;
 	struct complaint complaint;
 	size_t closed; /* sections */
-	unsigned
-	    line[KEYS_MAX]; /* of each key's value, 0 = none yet; a section's end clears its own */
+	/* Of each key's value, 0 = none yet; a section's end clears its own. */
+	unsigned line[CONFIG_KEYS_MAX];
 };
 
 struct key {
@@ -369,7 +368,7 @@ static const struct key keys[] = {
 };
 /* clang-format on */
 enum { KEYS = sizeof(keys) / sizeof(*keys) };
-_Static_assert(KEYS <= KEYS_MAX, "struct reading holds a line for each key");
+_Static_assert((int)KEYS <= (int)CONFIG_KEYS_MAX, "struct reading holds a line for each key");
 
 /* KEYS: none. */
 static size_t
@@ -571,10 +570,7 @@ static const struct section {
      CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES,
      {"transport", "external-ports", "target"},
      close_forward},
-    {"foreign-chain",
-     CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES,
-     {NULL},
-     close_foreign_chain},
+    {"foreign-chain", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, {NULL}, close_foreign_chain},
 };
 enum { SECTIONS = sizeof(sections) / sizeof(*sections) };
 
@@ -762,10 +758,16 @@ defaults(void)
 struct config *
 config_read(const char *path, char *error, size_t error_size)
 {
+	return config_read_fd(-1, path, error, error_size);
+}
+
+struct config *
+config_read_fd(int fd, const char *path, char *error, size_t error_size)
+{
 	struct reading here = {.config = defaults(), .complaint = {path, error, error_size, false}};
 	reading = &here;
 	reset_rule();
-	bool ok = config_text_read(&here.text, &here.complaint) && parse() && check_whole();
+	bool ok = config_text_read(&here.text, fd, &here.complaint) && parse() && check_whole();
 	reading = NULL;
 	here.config.text = here.text.text;
 	here.text.text = NULL;
@@ -773,6 +775,7 @@ config_read(const char *path, char *error, size_t error_size)
 	free(here.rule.description);
 	struct config *config = must(malloc(sizeof(*config)));
 	*config = here.config;
+	memcpy(config->line, here.line, sizeof(config->line));
 	if (ok)
 		return config;
 	config_free(config);
@@ -810,4 +813,275 @@ config_keys(void)
 	for (size_t i = 0; i < KEYS; i++)
 		names[i] = keys[i].name;
 	return names;
+}
+
+/* --- values as words --- */
+
+static void
+print_number(const struct key *key, const void *slot, FILE *out)
+{
+	(void)key;
+	fprintf(out, "%u", *(const uint32_t *)slot);
+}
+
+/* A range from 0 is what is not said. */
+static void
+print_range(const struct key *key, const void *slot, FILE *out)
+{
+	const struct port_range *range = slot;
+	(void)key;
+	if (range->first == range->last)
+		fprintf(out, "%u", range->first);
+	else if (range->first > 0)
+		fprintf(out, "%u-%u", range->first, range->last);
+}
+
+static void
+print_choice(const struct key *key, int chosen, FILE *out)
+{
+	const char *word = key->expected;
+	while (chosen-- > 0)
+		word = strchr(word, '|') + 1;
+	fprintf(out, "%.*s", (int)strcspn(word, "|"), word);
+}
+
+static void
+print_flag(const struct key *key, const void *slot, FILE *out)
+{
+	print_choice(key, *(const bool *)slot, out);
+}
+
+static void
+print_log_level(const struct key *key, const void *slot, FILE *out)
+{
+	print_choice(key, (int)*(const enum log_level *)slot, out);
+}
+
+static void
+print_log_target(const struct key *key, const void *slot, FILE *out)
+{
+	print_choice(key, (int)*(const enum log_target *)slot, out);
+}
+
+static void
+print_igd_version(const struct key *key, const void *slot, FILE *out)
+{
+	print_choice(key, (int)*(const enum config_igd *)slot, out);
+}
+
+static void
+print_helper(const struct key *key, const void *slot, FILE *out)
+{
+	print_choice(key, (int)*(const enum helper *)slot, out);
+}
+
+static void
+print_transports(const struct key *key, const void *slot, FILE *out)
+{
+	print_choice(key, *(const uint8_t *)slot - 1, out);
+}
+
+/* Between "…" a "${" would mean something else. */
+static void
+print_quoted(const char *text, FILE *out)
+{
+	char quote = strstr(text, "${") ? '\'' : '"';
+	fputc(quote, out);
+	for (; *text; text++) {
+		if (*text == quote || *text == '\\')
+			fputc('\\', out);
+		fputc(*text, out);
+	}
+	fputc(quote, out);
+}
+
+static void
+print_text(const struct key *key, const void *slot, FILE *out)
+{
+	const char *text = *(char *const *)slot;
+	(void)key;
+	if (text)
+		print_quoted(text, out);
+}
+
+/* An array of characters; "" says nothing. */
+static void
+print_array(const struct key *key, const void *slot, FILE *out)
+{
+	(void)key;
+	if (*(const char *)slot)
+		print_quoted(slot, out);
+}
+
+static void
+print_prefix(const struct prefix *prefix, FILE *out)
+{
+	char text[PREFIX_TEXT_SIZE];
+	fprintf(out, "\"%s\"", prefix_print(prefix, text));
+}
+
+static void
+print_client(const struct key *key, const void *slot, FILE *out)
+{
+	const struct policy_rule *rule = slot;
+	(void)key;
+	if (rule->has_client)
+		print_prefix(&rule->client, out);
+}
+
+static void
+print_remote(const struct key *key, const void *slot, FILE *out)
+{
+	const struct prefix *remote = slot;
+	(void)key;
+	if (remote->length > 0)
+		print_prefix(remote, out);
+}
+
+static void
+print_target(const struct key *key, const void *slot, FILE *out)
+{
+	const struct endpoint *target = slot;
+	char text[ADDRESS_TEXT_SIZE];
+	(void)key;
+	fprintf(out, "\"%s:%u\"", address_print(&target->address, text), target->port);
+}
+
+static void
+print_external_address(const struct key *key, const void *slot, FILE *out)
+{
+	const struct config_wan *wan = slot;
+	char text[ADDRESS_TEXT_SIZE];
+	(void)key;
+	if (wan->has_external_address)
+		fprintf(out, "\"%s\"", address_print(&wan->external_address, text));
+}
+
+static const struct {
+	bool (*take)(const struct key *, const char *word, void *slot);
+	/* A word that take() understands, or nothing. */
+	void (*print)(const struct key *, const void *slot, FILE *);
+} printers[] = {
+    {take_number, print_number},
+    {take_range, print_range},
+    {take_flag, print_flag},
+    {take_log_level, print_log_level},
+    {take_log_target, print_log_target},
+    {take_igd_version, print_igd_version},
+    {take_helper, print_helper},
+    {take_transports, print_transports},
+    {take_text, print_text},
+    {take_path, print_text},
+    {take_url, print_text},
+    {take_uuid, print_array},
+    {take_description, print_array},
+    {take_client, print_client},
+    {take_remote, print_remote},
+    {take_target, print_target},
+    {take_external_address, print_external_address},
+};
+
+/* To be freed; "": there is nothing to say. */
+static char *
+value_text(const struct key *key, const struct reading *from)
+{
+	char *text = NULL;
+	size_t length = 0, i = 0;
+	FILE *out = must(open_memstream(&text, &length));
+	while (printers[i].take != key->take)
+		i++;
+	printers[i].print(key, (const char *)from + key->offset, out);
+	fclose(out);
+	return must(text);
+}
+
+static void
+print_keys(const char *section, const struct reading *from, FILE *out)
+{
+	for (size_t i = 0; i < KEYS; i++) {
+		if (strcmp(keys[i].name.section, section) != 0)
+			continue;
+		char *text = value_text(&keys[i], from);
+		if (*text)
+			fprintf(out, "%s%s = %s\n", *section ? "\t" : "", keys[i].name.key, text);
+		free(text);
+	}
+}
+
+static void
+print_chain(const struct config_chain *chain, FILE *out)
+{
+	char title[3 * CONFIG_CHAIN_SIZE];
+	snprintf(title, sizeof(title), "%s %s %s", chain->inet ? "inet" : "ip", chain->table,
+		 chain->chain);
+	fputs("foreign-chain ", out);
+	print_quoted(title, out);
+	fputs(" {\n}\n", out);
+}
+
+void
+config_print(const struct config *config, FILE *out)
+{
+	struct reading from = {.config = *config};
+	print_keys("", &from, out);
+	for (size_t i = 0; i < config->lans; i++)
+		fprintf(out, "lan \"%s\" {\n}\n", config->lan[i].interface);
+	fprintf(out, "wan \"%s\" {\n", config->wan.interface);
+	print_keys("wan", &from, out);
+	fputs("}\n", out);
+	for (size_t i = 0; i < config->rules; i++) {
+		from.rule = config->rule[i];
+		fputs("rule {\n", out);
+		print_keys("rule", &from, out);
+		fputs("}\n", out);
+	}
+	for (size_t i = 0; i < config->forwards; i++) {
+		from.forward = config->forward[i];
+		fprintf(out, "forward \"%s\" {\n", from.forward.name);
+		print_keys("forward", &from, out);
+		fputs("}\n", out);
+	}
+	for (size_t i = 0; i < config->foreign_chains; i++)
+		print_chain(&config->foreign_chain[i], out);
+}
+
+/* What was done with it takes privileges that are gone. */
+static bool
+is_fixed(const struct key *key)
+{
+	static const char *const fixed[] = {
+	    "state-directory", "control-socket", "control-access", "user", "worker-user", "log"};
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++) {
+		if (strcmp(key->name.key, fixed[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+config_may_become(const struct config *is, const struct config *will_be, const char *path,
+		  char *error, size_t error_size)
+{
+	struct complaint complaint = {path, error, error_size, false};
+	const struct reading a = {.config = *is}, b = {.config = *will_be};
+	for (size_t i = 0; i < KEYS && !complaint.made; i++) {
+		if (!is_fixed(&keys[i]))
+			continue;
+		char *old = value_text(&keys[i], &a), *new = value_text(&keys[i], &b);
+		if (strcmp(old, new) != 0)
+			complain(&complaint, will_be->line[i],
+				 "%s is %s, expected %s until the daemon is started again",
+				 keys[i].name.key, new, old);
+		free(old);
+		free(new);
+	}
+	bool same = is->lans == will_be->lans && is->wan.source_nat == will_be->wan.source_nat &&
+		    strcmp(is->wan.interface, will_be->wan.interface) == 0;
+	for (size_t i = 0; same && i < is->lans; i++)
+		same = strcmp(is->lan[i].interface, will_be->lan[i].interface) == 0;
+	if (!same)
+		complain(&complaint, 0,
+			 "other lan or wan sections, expected the same until the daemon "
+			 "is started again");
+	return !complaint.made;
 }

@@ -3,6 +3,8 @@
 #ifndef PORTLEASE_CONFIG_H
 #define PORTLEASE_CONFIG_H
 
+#include <stdio.h>
+
 #include "log.h"
 #include "../../protocols/mapping.h"
 
@@ -71,6 +73,8 @@ struct config_upnp {
 	bool read_others_mappings;
 };
 
+enum { CONFIG_KEYS_MAX = 64 };
+
 struct config {
 	struct config_lan *lan;
 	size_t lans;
@@ -97,7 +101,9 @@ struct config {
 	uint32_t requests_per_second; /* NAT-PMP and PCP, per client; 0 = no limit */
 	bool end_flows_on_expiry;     /* flows of leases that nobody renewed, too */
 	struct config_upnp upnp;
-	char *text; /* of the file without its comments: reads as the same */
+	char *text;			/* of the file without its comments: reads as the same */
+	unsigned line[CONFIG_KEYS_MAX]; /* of each key's value, as config_keys(); 0: it has none, or
+					   is a section's */
 };
 
 /*
@@ -105,7 +111,18 @@ struct config {
  * expected", the line being that of the value.  The caller frees the result.
  */
 struct config *config_read(const char *path, char *error, size_t error_size);
+/* Likewise what fd holds, which is closed; path is what it is called. */
+struct config *config_read_fd(int fd, const char *path, char *error, size_t error_size);
+/*
+ * May a running daemon go over to the other one?  False: a key whose value cannot change is in
+ * error, as above.
+ */
+bool config_may_become(const struct config *, const struct config *, const char *path, char *error,
+		       size_t error_size);
 void config_free(struct config *); /* NULL is allowed */
+
+/* The canonical form: every key that says something, which reads as the same. */
+void config_print(const struct config *, FILE *);
 
 /*
  * Every key there is, as "section key" pairs ("" = top level) in the order of the man page, ended

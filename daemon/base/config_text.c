@@ -9,8 +9,6 @@
 
 #include "log.h"
 
-enum { TEXT_MAX = 1 << 20 };
-
 struct scanner {
 	struct config_text *out;
 	struct complaint *complaint;
@@ -183,31 +181,31 @@ scan(struct scanner *s)
 }
 
 static bool
-load(struct config_text *out, size_t *length, struct complaint *complaint)
+load(struct config_text *out, int fd, size_t *length, struct complaint *complaint)
 {
-	out->text = malloc(TEXT_MAX + 1);
+	out->text = malloc(CONFIG_TEXT_MAX + 1);
 	if (!out->text)
 		fatal("out of memory");
-	FILE *file = fopen(complaint->path, "re");
-	if (!file)
+	FILE *file = fd < 0 ? fopen(complaint->path, "re") : fdopen(fd, "r");
+	if (!file || (fd >= 0 && fseek(file, 0, SEEK_SET) < 0))
 		return complain(complaint, 0, "cannot open: %s", strerror(errno));
-	*length = fread(out->text, 1, TEXT_MAX + 1, file);
+	*length = fread(out->text, 1, CONFIG_TEXT_MAX + 1, file);
 	int error = ferror(file) ? errno : 0;
 	fclose(file);
 	if (error)
 		return complain(complaint, 0, "cannot read: %s", strerror(error));
-	if (*length > TEXT_MAX)
-		return complain(complaint, 0, "larger than %d octets", TEXT_MAX);
+	if (*length > CONFIG_TEXT_MAX)
+		return complain(complaint, 0, "larger than %d octets", CONFIG_TEXT_MAX);
 	out->text[*length] = '\0';
 	return true;
 }
 
 bool
-config_text_read(struct config_text *out, struct complaint *complaint)
+config_text_read(struct config_text *out, int fd, struct complaint *complaint)
 {
 	*out = (struct config_text){.lines = 1};
 	size_t length = 0;
-	if (!load(out, &length, complaint))
+	if (!load(out, fd, &length, complaint))
 		return false;
 	struct scanner s = {.out = out, .complaint = complaint, .at = out->text, .line = 1};
 	for (; *s.at != '\0'; s.at++) {

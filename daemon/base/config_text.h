@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { CONFIG_TEXT_MAX = 1 << 20 }; /* octets */
+
 /* Where the first complaint goes; later ones are dropped. */
 struct complaint {
 	const char *path;
@@ -30,8 +32,9 @@ struct config_text {
 	size_t sections;
 };
 
-/* False: complained.  Either way to be cleared. */
-bool config_text_read(struct config_text *, struct complaint *);
+/* fd: an open file instead of the one at the complaint's path, or -1; closed here.  False:
+ * complained.  Either way to be cleared. */
+bool config_text_read(struct config_text *, int fd, struct complaint *);
 void config_text_clear(struct config_text *);
 
 #endif

@@ -57,9 +57,18 @@ is_right(const struct parent_message *message, unsigned types, bool has_passed)
 {
 	if (message->type >= PARENT_TYPES || !(types & PARENT_BIT(message->type)))
 		return false;
-	if (message->type == PARENT_SPAWNED)
+	if (!memchr(message->interface, '\0', sizeof(message->interface)))
+		return false;
+	switch (message->type) {
+	case PARENT_SPAWNED:
 		return message->result != 0 && has_passed == (message->result > 0);
-	return message->result == 0 && !has_passed;
+	case PARENT_CONFIG:
+		return message->result <= 0 && has_passed == (message->result == 0);
+	case PARENT_RELOADED:
+		return message->result <= 0 && !has_passed;
+	default:
+		return message->result == 0 && !has_passed;
+	}
 }
 
 enum parent_link_result

@@ -22,6 +22,12 @@ enum parent_link_type {
 	PARENT_SPAWNED, /* parent to core: done, with the core's end of a new pair; or why not */
 	PARENT_PING,	/* parent to core: does your loop turn?  lan is 0 */
 	PARENT_ALIVE,	/* core to parent: it does; lan is 0 */
+	/* Reloading; lan is 0.  Parent to core: somebody wants it.  Core to parent: read the file.
+	 */
+	PARENT_RELOAD,
+	PARENT_CONFIG,	 /* parent to core: what the file holds now; or why it cannot be read */
+	PARENT_RELOADED, /* core to parent: serving by it; or not, and what was before still holds
+			  */
 	PARENT_TYPES
 };
 #define PARENT_BIT(type) (1u << (type))
@@ -29,7 +35,13 @@ enum parent_link_type {
 struct parent_message {
 	uint32_t type;
 	uint32_t lan;
-	int32_t result; /* of PARENT_SPAWNED: the worker's process, or -errno; else 0 */
+	/* Of PARENT_SPAWNED: the worker's process, or -errno.  Of PARENT_CONFIG and
+	 * PARENT_RELOADED: 0 or -errno.  Else 0. */
+	int32_t result;
+	/* Of PARENT_SPAWN: how many files the worker may have open.  Of PARENT_RELOADED: the log's
+	 * level. */
+	uint32_t number;
+	char interface[16]; /* of PARENT_SPAWN: the LAN's; ended by NUL */
 };
 
 enum parent_link_result {

@@ -6,14 +6,16 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "decision.h"
 #include "forwards.h"
+#include "policy.h"
 #include "sweep.h"
 #include "transaction.h"
 #include "../base/log.h"
 
-enum { BATCH_MAX = 64, EXPIRE_MAX = 250 };
+enum { BATCH_MAX = 64, EXPIRE_MAX = 250, REVIEW_MAX = 250 };
 
 /* Putting our table back costs a token; one comes back each second.  Bounds what a program that
  * keeps removing it can cost. */
@@ -42,6 +44,8 @@ struct engine {
 	unsigned restore_tokens;
 	monotime restore_since; /* when the tokens were last counted */
 	monotime retry;		/* the kernel would not let leases end: not again before */
+	bool reviews;		/* after another policy came */
+	uint64_t reviewed;	/* up to this id */
 	uint64_t table_changes;
 	uint64_t operations; /* those of the batch being settled that changed the table */
 	struct counters counters;
@@ -117,14 +121,15 @@ log_lease(struct engine *e, const char *event, const struct lease_record *r)
 }
 
 static const struct {
-	const char *event;
-	size_t counter; /* offset in struct counters */
+	const char *event; /* NULL: logged when it was decided, with the reason */
+	size_t counter;	   /* offset in struct counters */
 } endings[] = {
     [ENDING_EXPIRED] = {"expired", offsetof(struct counters, expired)},
     [ENDING_DELETED] = {"deleted", offsetof(struct counters, deleted)},
     [ENDING_REMOVED] = {"removed", offsetof(struct counters, removed)},
     [ENDING_REPLACED] = {"replaced", offsetof(struct counters, deleted)},
     [ENDING_TAKEN] = {"taken-by-forward", offsetof(struct counters, removed)},
+    [ENDING_DENIED] = {NULL, offsetof(struct counters, removed)},
 };
 
 /* Once for each operation; what none of the batch did is one for itself. */
@@ -169,7 +174,8 @@ settle_change(void *arg, const struct change *change)
 		++*(uint64_t *)((char *)&e->counters + endings[change->ending].counter);
 		if (change->ending != ENDING_EXPIRED || e->options.end_flows_on_expiry)
 			note_flows(e, record);
-		log_lease(e, endings[change->ending].event, record);
+		if (endings[change->ending].event)
+			log_lease(e, endings[change->ending].event, record);
 	} else if (!change->existed) {
 		count_table_change(e, change);
 		e->counters.granted += record->origin != ORIGIN_STATIC;
@@ -413,12 +419,76 @@ engine_flush(struct engine *e, monotime now)
 	}
 }
 
+/* The question that its client would have to ask to have it. */
+static bool
+is_denied(const struct engine *e, const struct lease_record *r)
+{
+	struct map_request request = {
+	    .kind = REQUEST_MAP,
+	    .transport = r->transport,
+	    .client = r->internal.address,
+	    .internal = r->internal,
+	};
+	char address[ADDRESS_TEXT_SIZE];
+	unsigned line;
+
+	if (r->origin == ORIGIN_STATIC)
+		return false;
+	if (r->description)
+		strcpy(request.description, r->description);
+	if (policy_allows(e->options.policy, &request, r->external_port, &line))
+		return false;
+	log_line(LOG_LEVEL_INFO, "lease", "denied",
+		 "id=%" PRIu64
+		 " client=%s protocol=%s transport=%s external=%u internal=%u rule-line=%u",
+		 r->id, address_print(&r->internal.address, address), origin_name(r->origin),
+		 transport_name(r->transport), r->external_port, r->internal.port, line);
+	return true;
+}
+
+/* Some of the leases; others have their turn before the rest. */
+static void
+review(struct engine *e, monotime now)
+{
+	for (int i = 0; e->reviews && i < REVIEW_MAX; i++) {
+		struct lease *lease = lease_table_after_id(e->table, e->reviewed);
+		uint64_t id = lease ? lease->record.id : 0;
+
+		if (!lease)
+			e->reviews = false;
+		else if (!is_denied(e, &lease->record) ||
+			 transaction_end(e->transaction, lease, ENDING_DENIED, now))
+			e->reviewed = id;
+		else
+			break;
+	}
+}
+
+void
+engine_set_policy(struct engine *e, const struct engine_policy *policy)
+{
+	e->options.policy = policy->policy;
+	e->options.max_mappings_per_client = policy->max_mappings_per_client;
+	e->options.ports.random_ports = policy->random_ports;
+	e->options.end_flows_on_expiry = policy->end_flows_on_expiry;
+	e->reviews = true;
+	e->reviewed = 0;
+}
+
+bool
+engine_reviews(const struct engine *e)
+{
+	return e->reviews;
+}
+
 static monotime
 next_deadline(const struct engine *e)
 {
 	const struct lease *lease = lease_table_first_to_end(e->table);
 	monotime next = lease ? lease->record.ends : MONOTIME_NEVER;
 
+	if (e->reviews)
+		next = 0;
 	if (next < e->retry)
 		next = e->retry;
 	if (e->lost && e->restore_since + RESTORE_REFILL < next)
@@ -429,18 +499,24 @@ next_deadline(const struct engine *e)
 monotime
 engine_run(struct engine *e, monotime now)
 {
+	const uint64_t reviewed = e->reviewed;
 	struct fault fault;
 	struct lease *lease;
 	monotime next, sweep;
 
+	if (now >= e->retry)
+		review(e, now);
 	for (int i = 0; i < EXPIRE_MAX && now >= e->retry; i++) {
 		lease = lease_table_first_to_end(e->table);
 		if (!lease || lease->record.ends > now ||
 		    !transaction_end(e->transaction, lease, ENDING_EXPIRED, now))
 			break;
 	}
-	if (transaction_pending(e->transaction) && !commit(e, now))
+	if (transaction_pending(e->transaction) && !commit(e, now)) {
 		e->retry = now + EXPIRE_RETRY;
+		e->reviews |= reviewed != e->reviewed;
+		e->reviewed = reviewed;
+	}
 	if (e->lost && may_restore(e, now))
 		restore(e, now, &fault);
 	next = next_deadline(e);

@@ -49,6 +49,20 @@ monotime engine_run(struct engine *, monotime now);
 bool engine_remove(struct engine *, uint64_t id, monotime now);
 
 /*
+ * Another policy, from the next request on.  Leases that it denies, as if each one's own host asked
+ * for it now, end in the engine_run()s that follow.
+ */
+struct engine_policy {
+	struct policy *policy; /* borrowed */
+	uint32_t max_mappings_per_client;
+	struct port_range random_ports;
+	bool end_flows_on_expiry;
+};
+void engine_set_policy(struct engine *, const struct engine_policy *);
+/* Are there leases that the policy has not been asked about yet? */
+bool engine_reviews(const struct engine *);
+
+/*
  * Makes the config's static forwards this set, which has no overlaps; those that stay are not
  * touched.  Takes part in the batch: flush after it, but before the first engine_set_network(),
  * which then brings them into the kernel.  False: out of memory, some are missing.

@@ -94,6 +94,30 @@ rule_matches(const struct policy_rule *rule, const struct map_request *request)
 	       (!rule->description || fnmatch(rule->description, request->description, 0) == 0);
 }
 
+static bool
+is_default(const struct map_request *request)
+{
+	return request->internal.port >= UNPRIVILEGED &&
+	       address_equal(&request->internal.address, &request->client);
+}
+
+bool
+policy_allows(const struct policy *policy, const struct map_request *request, uint16_t port,
+	      unsigned *denied_by)
+{
+	*denied_by = 0;
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_rule *rule = &policy->rules[i];
+
+		if (port < rule->external.first || port > rule->external.last ||
+		    !rule_matches(rule, request))
+			continue;
+		*denied_by = rule->allow ? 0 : rule->line;
+		return rule->allow;
+	}
+	return port >= UNPRIVILEGED && is_default(request);
+}
+
 /* Decides the rule's segments that are still open.  True if the port is in one of them. */
 static bool
 paint(struct policy *policy, const struct policy_rule *rule, uint16_t port)
@@ -111,8 +135,7 @@ paint(struct policy *policy, const struct policy_rule *rule, uint16_t port)
 static void
 apply_default(struct policy *policy, const struct map_request *request)
 {
-	bool fits = request->internal.port >= UNPRIVILEGED &&
-		    address_equal(&request->internal.address, &request->client);
+	bool fits = is_default(request);
 
 	for (size_t i = 0; i < policy->segments; i++)
 		if (policy->decision[i] == UNDECIDED)

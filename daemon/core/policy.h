@@ -27,6 +27,11 @@ struct verdict {
  */
 struct verdict policy_judge(struct policy *, const struct map_request *);
 
+/* The same question about one external port, without the others.  *denied_by: the line of the rule
+ * that denies it, 0: none does. */
+bool policy_allows(const struct policy *, const struct map_request *, uint16_t port,
+		   unsigned *denied_by);
+
 bool verdict_allows(const struct verdict *, uint16_t port);
 
 #endif

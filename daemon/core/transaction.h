@@ -21,7 +21,8 @@ enum ending {
 	ENDING_DELETED,
 	ENDING_REMOVED,
 	ENDING_REPLACED,
-	ENDING_TAKEN, /* a forward wanted its port */
+	ENDING_TAKEN,  /* a forward wanted its port */
+	ENDING_DENIED, /* by a policy that came after it */
 	ENDING_REFUSED
 };
 

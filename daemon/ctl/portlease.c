@@ -37,8 +37,9 @@ enum {
 	SHOW = 4,
 	REMOVE = 8,
 	VERSION = 16,
-	HELP = 32,
-	ASKING = STATUS | LIST | SHOW | REMOVE | VERSION
+	RELOAD = 32,
+	HELP = 64,
+	ASKING = STATUS | LIST | SHOW | REMOVE | VERSION | RELOAD
 };
 
 static int run_status(const struct arguments *);
@@ -46,6 +47,7 @@ static int run_list(const struct arguments *);
 static int run_show(const struct arguments *);
 static int run_remove(const struct arguments *);
 static int run_version(const struct arguments *);
+static int run_reload(const struct arguments *);
 static int run_help(const struct arguments *);
 
 /* In the order of the bits above. */
@@ -56,6 +58,7 @@ static const struct subcommand subcommands[] = {
     {"remove", "LEASE ...", "end leases from here on (root and group portlease)", 1, SIZE_MAX,
      run_remove},
     {"version", "", "versions of this program and of the daemon", 0, 0, run_version},
+    {"reload", "", "read the configuration again (root and group portlease)", 0, 0, run_reload},
     {"help", "[SUBCOMMAND]", "this list, or the options of a subcommand", 0, 1, run_help},
 };
 
@@ -275,6 +278,18 @@ run_version(const struct arguments *arguments)
 		       reply.version);
 	else
 		printf("portleased %s\n", reply.version);
+	return code;
+}
+
+static int
+run_reload(const struct arguments *arguments)
+{
+	struct control_reply reply;
+	struct question question = {{.command = CONTROL_RELOAD}, "", keep_reply, &reply};
+	int code = ask(arguments, &question);
+
+	if (code == DONE)
+		puts(arguments->json ? "{\"result\":\"ok\"}" : "reloaded");
 	return code;
 }
 

@@ -46,6 +46,7 @@ struct client {
 	size_t out_size;
 	size_t out_sent;
 	bool working;
+	bool waiting; /* for control_reloaded() */
 	bool closing; /* once all is sent */
 	struct control_request request;
 	/* How far the work has come. */
@@ -533,13 +534,23 @@ work_status(struct client *client)
 	}
 }
 
+static void
+work_reload(struct client *client)
+{
+	const struct control_options *options = &client->control->options;
+
+	log_info("control", "reload", "uid=%u", (unsigned)client->uid);
+	client->waiting = true;
+	options->reload(options->arg);
+}
+
 static const struct command {
 	bool changes;
 	void (*work)(struct client *);
 } commands[CONTROL_COMMANDS] = {
     [CONTROL_STATUS] = {false, work_status},   [CONTROL_LIST] = {false, work_list},
     [CONTROL_SHOW] = {false, work_show},       [CONTROL_REMOVE] = {true, work_remove},
-    [CONTROL_VERSION] = {false, work_version},
+    [CONTROL_VERSION] = {false, work_version}, [CONTROL_RELOAD] = {true, work_reload},
 };
 
 /* Traffic */
@@ -667,6 +678,8 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	}
 	if (client->working && client->out_size == 0)
 		commands[client->request.command].work(client);
+	if (client->waiting)
+		return;
 	sent = send(fd, client->out + client->out_sent, client->out_size - client->out_sent,
 		    MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
@@ -685,6 +698,20 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		await_reader(client);
 	} else {
 		await_new_request(client);
+	}
+}
+
+void
+control_reloaded(struct control *control, const char *why)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = control->client[i];
+
+		if (!client || !client->waiting)
+			continue;
+		client->waiting = false;
+		finish(client, why ? CONTROL_FAILED : CONTROL_OK, why ? why : "");
+		await_reader(client);
 	}
 }
 

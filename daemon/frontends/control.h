@@ -38,6 +38,8 @@ struct control_options {
 	monotime (*now)(void);
 	/* A request changed the leases: look at the engine's timer again. */
 	void (*changed)(void *arg);
+	/* The configuration is to be read again; control_reloaded() follows. */
+	void (*reload)(void *arg);
 	/* Interface 0 is the WAN, from 1 on the LANs as in the config; false: past the last. */
 	bool (*interface)(void *arg, size_t number, struct control_interface *out);
 	/* The chains of others that get our line, in the same way. */
@@ -49,6 +51,8 @@ struct control_options {
 
 struct control *
 control_new(const struct control_options *); /* NULL: out of memory; fd is closed then too */
+/* Answers those who wait for it.  why: what stood in the way; NULL: nothing did. */
+void control_reloaded(struct control *, const char *why);
 /* Drops all readers, closes the socket and takes its file away if it may.  NULL is allowed. */
 void control_free(struct control *);
 

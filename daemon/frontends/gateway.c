@@ -144,27 +144,42 @@ serve_lans(struct gateway *g)
 }
 
 static void
-on_network(evutil_socket_t fd, short events, void *arg)
+try_later(struct gateway *g)
 {
 	static const struct timeval later = {.tv_sec = RETRY_SECONDS};
+
+	evtimer_add(g->retry, &later);
+}
+
+static void
+follow(struct gateway *g)
+{
+	struct fault fault;
+
+	serve_lans(g);
+	if (apply_topology(g, &fault) < 0) {
+		log_error("firewall", "network not set", "error=\"%s\"", fault.text);
+		try_later(g);
+	}
+	g->options.network_changed(g->options.arg);
+	gateway_changed(g);
+}
+
+static void
+on_network(evutil_socket_t fd, short events, void *arg)
+{
 	struct gateway *g = arg;
 	struct fault fault;
-	int changed = network_dispatch(g->options.network, &fault), error = 0;
+	int changed = network_dispatch(g->options.network, &fault);
 
 	(void)fd;
 	(void)events;
-	if (changed < 0)
+	if (changed < 0) {
 		log_error("network", "not read", "error=\"%s\"", fault.text);
-	if (changed > 0 || g->stale) {
-		serve_lans(g);
-		error = apply_topology(g, &fault);
-		if (error < 0)
-			log_error("firewall", "network not set", "error=\"%s\"", fault.text);
-		g->options.network_changed(g->options.arg);
-		gateway_changed(g);
+		try_later(g);
 	}
-	if (changed < 0 || error < 0)
-		evtimer_add(g->retry, &later);
+	if (changed > 0 || g->stale)
+		follow(g);
 }
 
 static struct event *
@@ -254,6 +269,15 @@ gateway_free(struct gateway *g)
 		if (events[i])
 			event_free(events[i]);
 	free(g);
+}
+
+void
+gateway_reload(struct gateway *g)
+{
+	if (!udp_reload(g->udp))
+		log_error("udp", "out of memory", "");
+	follow(g);
+	tend_chains(g);
 }
 
 const struct topology *

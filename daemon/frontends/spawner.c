@@ -12,6 +12,8 @@
 #include "../base/parent_link.h"
 #include "../base/respawn.h"
 
+enum { OTHER_FILES = 256 }; /* what a worker has open beside its clients' connections */
+
 struct worker {
 	struct spawner *spawner;
 	struct event *timer;
@@ -20,8 +22,13 @@ struct worker {
 	bool waits; /* for the parent's answer */
 };
 
+#define FROM_PARENT                                                                         \
+	(PARENT_BIT(PARENT_SPAWNED) | PARENT_BIT(PARENT_PING) | PARENT_BIT(PARENT_RELOAD) | \
+	 PARENT_BIT(PARENT_CONFIG))
+
 struct spawner {
 	struct spawner_options options;
+	size_t lans;
 	struct event *link;
 	struct worker worker[]; /* one a LAN */
 };
@@ -56,9 +63,18 @@ start_later(struct worker *w)
 static void
 start(struct worker *w)
 {
-	const struct parent_message message = {PARENT_SPAWN, (uint32_t)lan_of(w), 0};
-	int error = parent_link_send(w->spawner->options.fd, &message, -1);
+	const struct config *config = w->spawner->options.config;
+	struct parent_message message = {
+	    .type = PARENT_SPAWN,
+	    .lan = (uint32_t)lan_of(w),
+	    .number =
+		config->upnp.http_connections + config->upnp.event_subscriptions + OTHER_FILES,
+	};
+	int error;
 
+	_Static_assert((int)sizeof(message.interface) == (int)CONFIG_INTERFACE_SIZE, "fits");
+	memcpy(message.interface, config->lan[lan_of(w)].interface, sizeof(message.interface));
+	error = parent_link_send(w->spawner->options.fd, &message, -1);
 	w->asked = true;
 	w->waits = error == 0;
 	if (error == 0)
@@ -93,9 +109,33 @@ on_spawned(struct spawner *s, const struct parent_message *message, int fd)
 static void
 answer_ping(const struct spawner *s)
 {
-	const struct parent_message message = {PARENT_ALIVE, 0, 0};
+	const struct parent_message message = {.type = PARENT_ALIVE};
 
 	parent_link_send(s->options.fd, &message, -1); /* what is lost is asked for again */
+}
+
+/* False: it must not be. */
+static bool
+on_message(struct spawner *s, const struct parent_message *message, int fd)
+{
+	const struct spawner_options *options = &s->options;
+
+	switch (message->type) {
+	case PARENT_PING:
+		answer_ping(s);
+		return true;
+	case PARENT_RELOAD:
+		options->reload(options->arg);
+		return true;
+	case PARENT_CONFIG:
+		options->got_config(options->arg, message->result < 0 ? message->result : fd);
+		return true;
+	default:
+		if (message->lan >= s->lans || !s->worker[message->lan].waits)
+			return false;
+		on_spawned(s, message, fd);
+		return true;
+	}
 }
 
 static void
@@ -106,19 +146,12 @@ on_link(evutil_socket_t link, short events, void *arg)
 	int fd;
 
 	(void)events;
-	switch (parent_link_receive(link, PARENT_BIT(PARENT_SPAWNED) | PARENT_BIT(PARENT_PING),
-				    &message, &fd)) {
+	switch (parent_link_receive(link, FROM_PARENT, &message, &fd)) {
 	case PARENT_LINK_NOTHING:
 		break;
 	case PARENT_LINK_GOT:
-		if (message.type == PARENT_PING) {
-			answer_ping(s);
+		if (on_message(s, &message, fd))
 			break;
-		}
-		if (message.lan < s->options.lans && s->worker[message.lan].waits) {
-			on_spawned(s, &message, fd);
-			break;
-		}
 		if (fd >= 0)
 			close(fd);
 		/* fall through */
@@ -135,16 +168,18 @@ on_link(evutil_socket_t link, short events, void *arg)
 struct spawner *
 spawner_new(const struct spawner_options *options)
 {
-	struct spawner *s = calloc(1, sizeof(*s) + options->lans * sizeof(s->worker[0]));
+	size_t lans = options->config->lans;
+	struct spawner *s = calloc(1, sizeof(*s) + lans * sizeof(s->worker[0]));
 
 	if (!s) {
 		close(options->fd);
 		return NULL;
 	}
 	s->options = *options;
+	s->lans = lans;
 	s->link = event_new(options->base, options->fd, EV_READ | EV_PERSIST, on_link, s);
 	bool ok = s->link && event_add(s->link, NULL) == 0;
-	for (size_t i = 0; i < options->lans; i++) {
+	for (size_t i = 0; i < lans; i++) {
 		s->worker[i].spawner = s;
 		s->worker[i].timer = evtimer_new(options->base, on_timer, &s->worker[i]);
 		ok = ok && s->worker[i].timer;
@@ -160,7 +195,7 @@ spawner_free(struct spawner *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->options.lans; i++)
+	for (size_t i = 0; i < s->lans; i++)
 		if (s->worker[i].timer)
 			event_free(s->worker[i].timer);
 	if (s->link)
@@ -185,10 +220,30 @@ spawner_request(struct spawner *s, size_t lan)
 void
 spawner_ready(struct spawner *s)
 {
-	const struct parent_message message = {PARENT_READY, 0, 0};
+	const struct parent_message message = {.type = PARENT_READY};
 	int error = parent_link_send(s->options.fd, &message, -1);
 
 	if (error < 0)
 		log_error("parent", "not told that the core serves", "error=\"%s\"",
+			  strerror(-error));
+}
+
+int
+spawner_ask_config(struct spawner *s)
+{
+	const struct parent_message message = {.type = PARENT_RELOAD};
+
+	return parent_link_send(s->options.fd, &message, -1);
+}
+
+void
+spawner_reloaded(struct spawner *s, int result, uint32_t log_level)
+{
+	const struct parent_message message = {
+	    .type = PARENT_RELOADED, .result = result, .number = log_level};
+	int error = parent_link_send(s->options.fd, &message, -1);
+
+	if (error < 0)
+		log_error("parent", "not told of the configuration", "error=\"%s\"",
 			  strerror(-error));
 }

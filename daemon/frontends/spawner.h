@@ -7,7 +7,10 @@
 #define PORTLEASE_SPAWNER_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
+
+#include "../base/config.h"
 
 struct event_base;
 struct spawner;
@@ -16,7 +19,7 @@ struct spawner_options {
 	struct event_base *base;
 	int fd; /* the link to the parent, SOCK_SEQPACKET and non-blocking; the spawner's from here
 		   on */
-	size_t lans;
+	const struct config *config; /* borrowed: its LANs */
 	/*
 	 * pid: its process.  fd: our end (SOCK_SEQPACKET, non-blocking, close-on-exec) of the link
 	 * to a new worker of that LAN (0 is the first), whose it is from here on.  fd -errno: there
@@ -25,6 +28,11 @@ struct spawner_options {
 	 */
 	void (*spawned)(void *arg, size_t lan, int fd, pid_t pid);
 	void (*gone)(void *arg); /* the parent ended */
+	/* Somebody wants the configuration to be read again. */
+	void (*reload)(void *arg);
+	/* As asked for: what its file holds now, in a descriptor that is the callee's, or -errno.
+	 */
+	void (*got_config)(void *arg, int fd);
 	void *arg;
 };
 
@@ -37,6 +45,12 @@ void spawner_free(struct spawner *);	     /* NULL is allowed */
  * or later if they die quickly (respawn.h).  Close the dead one's link first.
  */
 void spawner_request(struct spawner *, size_t lan);
+
+/* Asks for what the configuration's file holds now.  0 or -errno. */
+int spawner_ask_config(struct spawner *);
+/* Tells the parent what became of it.  result: 0 or -errno; log_level: that of the one that holds.
+ */
+void spawner_reloaded(struct spawner *, int result, uint32_t log_level);
 
 /* Tells the parent that the core serves: from now on it is started again if it crashes. */
 void spawner_ready(struct spawner *);

@@ -66,6 +66,7 @@ struct udp {
 	struct udp_options options;
 	struct protocol protocol[VERSIONS];
 	struct rate_limit *limit;
+	uint32_t limit_rate; /* its */
 	struct log_limit log_limit;
 	struct mmsghdr message[UDP_BATCH];
 	struct envelope envelope[UDP_BATCH];
@@ -546,8 +547,11 @@ udp_set_lan(struct udp *udp, size_t number, const struct network_interface *inte
 	struct network_interface was = lan->interface;
 	bool opened = false;
 
-	if (!udp->options.config->nat_pmp && !udp->options.config->pcp)
+	if (!udp->options.config->nat_pmp && !udp->options.config->pcp) {
+		lan->interface = (struct network_interface){.index = 0};
+		close_lan(lan);
 		return true;
+	}
 	lan->interface = *interface;
 	if (interface->index != was.index)
 		close_lan(lan);
@@ -579,12 +583,34 @@ udp_counters(const struct udp *udp, size_t number)
 	return &udp->lan[number].counters;
 }
 
+/* Clients begin anew where it is another one. */
+static bool
+set_rate(struct udp *udp, uint32_t rate)
+{
+	struct rate_limit *limit;
+
+	if (udp->limit && udp->limit_rate == rate)
+		return true;
+	limit = rate_limit_new(rate, (uint64_t)arc4random() << 32 | arc4random());
+	if (!limit)
+		return false;
+	rate_limit_free(udp->limit);
+	udp->limit = limit;
+	udp->limit_rate = rate;
+	return true;
+}
+
+bool
+udp_reload(struct udp *udp)
+{
+	fill_protocols(udp->options.config, udp->protocol);
+	return set_rate(udp, udp->options.config->requests_per_second);
+}
+
 static bool
 init(struct udp *udp)
 {
-	udp->limit = rate_limit_new(udp->options.config->requests_per_second,
-				    (uint64_t)arc4random() << 32 | arc4random());
-	if (!udp->limit)
+	if (!udp_reload(udp))
 		return false;
 	for (size_t i = 0; i < udp->lans; i++) {
 		struct lan *lan = &udp->lan[i];
@@ -608,7 +634,6 @@ udp_new(const struct udp_options *options)
 		return NULL;
 	udp->options = *options;
 	udp->lans = lans;
-	fill_protocols(options->config, udp->protocol);
 	if (!init(udp)) {
 		udp_free(udp);
 		return NULL;

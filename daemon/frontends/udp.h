@@ -26,6 +26,10 @@ struct udp_options {
 struct udp *udp_new(const struct udp_options *); /* no socket yet; NULL: out of memory */
 void udp_free(struct udp *);			 /* NULL is allowed */
 
+/* The config holds something else: protocols, lifetimes, requests-per-second.  False: out of
+ * memory, the old rate holds.  Then call udp_set_lan() for each LAN. */
+bool udp_reload(struct udp *);
+
 /*
  * A LAN of the config (from 0) as it is now.  Makes its socket anew if it is another interface than
  * before, closes it if there is none, and announces where it has just appeared, come up or changed

@@ -56,6 +56,7 @@ struct worker {
 	int fd; /* -1: none */
 	struct event *readable, *writable, *again;
 	struct network_interface interface;
+	struct link_setup setup;
 	struct link_lan lan_told; /* but for the boot id */
 	uint32_t boot_id;
 	unsigned owed;
@@ -106,10 +107,11 @@ put_text(char *out, size_t size, const char *text)
 
 /* 24 bits that differ if the descriptions do. */
 static uint32_t
-config_id(struct link_message *setup)
+config_id(const struct link_setup *setup)
 {
+	struct link_message message = {.type = LINK_SETUP, .setup = *setup};
 	uint8_t bytes[LINK_MESSAGE_MAX];
-	size_t size = link_encode(setup, bytes, sizeof(bytes));
+	size_t size = link_encode(&message, bytes, sizeof(bytes));
 	uint32_t hash = 2166136261;
 
 	for (size_t i = 0; i < size; i++)
@@ -151,30 +153,30 @@ fill_limits(const struct config *config, struct link_setup *s)
 }
 
 static void
-put_setup(struct worker *w)
+fill_setup(const struct worker *w, struct link_setup *s)
 {
 	const struct config_upnp *c = &w->upnp->options.config->upnp;
-	struct link_message m = {
-	    .type = LINK_SETUP,
-	    .setup =
-		{
-		    .view_1 = c->igd_version != CONFIG_IGD_2,
-		    .view_2 = c->igd_version != CONFIG_IGD_1,
-		    .http_port = (uint16_t)c->http_port,
-		    .version = PORTLEASE_VERSION,
-		},
-	};
-	struct link_setup *s = &m.setup;
 
+	/* Compared as bytes. */
+	memset(s, 0, sizeof(*s));
+	s->view_1 = c->igd_version != CONFIG_IGD_2;
+	s->view_2 = c->igd_version != CONFIG_IGD_1;
+	s->http_port = (uint16_t)c->http_port;
+	put_text(s->version, sizeof(s->version), PORTLEASE_VERSION);
 	put_text(s->friendly_name, sizeof(s->friendly_name), c->friendly_name);
 	put_text(s->model_name, sizeof(s->model_name), c->model_name);
 	put_text(s->model_number, sizeof(s->model_number), c->model_number);
 	put_text(s->serial_number, sizeof(s->serial_number), c->serial_number);
 	put_text(s->presentation_url, sizeof(s->presentation_url), c->presentation_url);
 	memcpy(s->udn, w->udn, sizeof(s->udn));
-	s->config_id = config_id(&m);
+	s->config_id = config_id(s);
 	fill_limits(w->upnp->options.config, s);
-	put(w, &m);
+}
+
+static void
+put_setup(struct worker *w)
+{
+	put(w, &(struct link_message){.type = LINK_SETUP, .setup = w->setup});
 }
 
 static void
@@ -623,6 +625,7 @@ upnp_spawned(void *upnp, size_t lan, int fd, pid_t pid)
 	}
 	w->fd = fd;
 	w->boot_id = u->options.next_boot_id(u->options.arg);
+	fill_setup(w, &w->setup);
 	w->owed = OWED_SETUP | OWED_LAN | OWED_STATE;
 	w->shown.there = true;
 	w->shown.pid = pid;
@@ -638,6 +641,41 @@ owe(struct worker *w, unsigned what)
 	w->owed |= what;
 	if (!w->in_turn)
 		pump(w);
+}
+
+/* Of all that it was told only the log's level can change while it runs. */
+static void
+set_up_again(struct worker *w)
+{
+	const struct link_setup was = w->setup;
+	struct link_setup is;
+
+	name_devices(w);
+	if (w->fd < 0)
+		return;
+	fill_setup(w, &w->setup);
+	memcpy(&is, &w->setup, sizeof(is));
+	if (memcmp(&is, &was, sizeof(is)) == 0)
+		return;
+	is.log_level = was.log_level;
+	if (memcmp(&is, &was, sizeof(is)) == 0)
+		owe(w, OWED_SETUP);
+	else
+		lose(w, "it is to be set up otherwise");
+}
+
+static void
+read_config(struct upnp *u)
+{
+	u->reader.others = u->options.config->upnp.read_others_mappings;
+}
+
+void
+upnp_reload(struct upnp *u)
+{
+	read_config(u);
+	for (size_t i = 0; i < u->lans; i++)
+		set_up_again(&u->worker[i]);
 }
 
 void
@@ -714,7 +752,6 @@ upnp_new(const struct upnp_options *options)
 	u->lans = lans;
 	u->reader = (struct upnp_reader){
 	    .engine = options->engine,
-	    .others = options->config->upnp.read_others_mappings,
 	    .counters = options->counters,
 	    .arg = options->arg,
 	};
@@ -726,6 +763,7 @@ upnp_new(const struct upnp_options *options)
 		w->fd = -1;
 		name_devices(w);
 	}
+	read_config(u);
 	for (size_t i = 0; i < lans; i++) {
 		u->worker[i].again = evtimer_new(options->base, on_turn, &u->worker[i]);
 		if (!u->worker[i].again) {

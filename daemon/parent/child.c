@@ -49,9 +49,9 @@ place(int first, const int *fd, int count)
 }
 
 pid_t
-child_start_core(const int fd[CORE_FDS_END - CORE_LINK])
+child_start_core(const int fd[CORE_FDS_END - CORE_LINK], const char *path)
 {
-	static char *const argv[] = {"portleased", "--core", NULL};
+	char *const argv[] = {"portleased", "--core", "-f", (char *)path, NULL};
 	pid_t pid = fork();
 
 	if (pid != 0)

@@ -10,9 +10,9 @@
 #include "../base/parent_link.h"
 #include "../base/sandbox.h"
 
-/* This program in the core's role; descriptors in the order of parent_link.h.  Its pid or -errno.
- */
-pid_t child_start_core(const int fd[CORE_FDS_END - CORE_LINK]);
+/* This program in the core's role; descriptors in the order of parent_link.h.  path: what the
+ * configuration's file is called.  Its pid or -errno. */
+pid_t child_start_core(const int fd[CORE_FDS_END - CORE_LINK], const char *path);
 
 struct child_worker {
 	int program;	/* an O_PATH descriptor */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/config_text.h"
 #include "../base/log.h"
 #include "../base/notify.h"
 #include "../base/respawn.h"
@@ -20,8 +21,18 @@
 #include "child.h"
 
 #define WORKERS_GRACE (1 * MONOTIME_SECOND) /* to say goodbye after the core ended */
-enum { OTHER_FILES = 256 }; /* what a worker has open beside its clients' connections */
-#define FROM_CORE (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE))
+enum {
+	WORKERS_MAX = 256, /* a core that wants more is not ours */
+	FILES_MAX = 16384, /* likewise */
+};
+#define FROM_CORE                                                                         \
+	(PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE) | \
+	 PARENT_BIT(PARENT_RELOAD) | PARENT_BIT(PARENT_RELOADED))
+
+struct child {
+	pid_t pid; /* 0: none */
+	char interface[sizeof(((struct parent_message *)0)->interface)];
+};
 
 struct parent {
 	struct parent_options options;
@@ -29,15 +40,17 @@ struct parent {
 	struct sandbox_user worker_user;
 	int program; /* the workers'; -1: there are none */
 	int null;
-	int text; /* the configuration */
+	int text;     /* the configuration that holds */
+	int new_text; /* the one that the core looks at; -1: none */
 	int signals;
-	int link;      /* to the core */
-	pid_t core;    /* 0: it is not running */
-	pid_t *worker; /* by LAN; 0: none */
+	int link;			  /* to the core */
+	pid_t core;			  /* 0: it is not running */
+	struct child worker[WORKERS_MAX]; /* by the core's number */
 	struct respawn pace;
 	monotime restart; /* MONOTIME_NEVER: not now */
 	monotime ping;	  /* the next, of the core; MONOTIME_NEVER: the watchdog is off */
 	bool ready;	  /* a core served once */
+	bool reload;	  /* the next core is to */
 	bool stopping;
 	bool done;
 	int status;
@@ -57,18 +70,52 @@ open_signals(struct parent *p)
 		fatal("cannot watch signals: %s", strerror(errno));
 }
 
-/* Each core reads what this process read, whatever became of the file; none can change it. */
+/* Each core reads what this process read, whatever became of the file; none can change it.  A
+ * descriptor or -1. */
+static int
+keep_text(const char *text, size_t length)
+{
+	int fd = memfd_create("portlease.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd >= 0 && write(fd, text, length) == (ssize_t)length &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
 static void
 open_text(struct parent *p)
 {
-	const char *text = p->options.config->text;
-	size_t length = strlen(text);
-
-	p->text = memfd_create("portlease.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (p->text < 0 || write(p->text, text, length) != (ssize_t)length ||
-	    fcntl(p->text, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
-		0)
+	p->new_text = -1;
+	p->text = keep_text(p->options.config->text, strlen(p->options.config->text));
+	if (p->text < 0)
 		fatal("cannot keep the configuration: %s", strerror(errno));
+}
+
+/* The file's octets as they are now, and one more than may be if it is too large.  A descriptor or
+ * -errno. */
+static int
+read_text(const char *path)
+{
+	size_t room = CONFIG_TEXT_MAX + 1, length = 0;
+	/* A name of no file must not hold us up. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), text = -1, error;
+	char *buffer = malloc(room);
+	ssize_t got = fd >= 0 && buffer ? 1 : -1;
+
+	while (got > 0 && length < room) {
+		got = read(fd, buffer + length, room - length);
+		length += got > 0 ? (size_t)got : 0;
+	}
+	if (got >= 0)
+		text = keep_text(buffer, length);
+	error = errno;
+	free(buffer);
+	if (fd >= 0)
+		close(fd);
+	return text < 0 ? -error : text;
 }
 
 /* NULL: workers can be had. */
@@ -97,12 +144,11 @@ find_workers(struct parent *p)
 	const char *why;
 
 	p->program = -1;
-	p->worker = calloc(config->lans, sizeof(*p->worker));
 	p->null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (!p->worker || p->null < 0)
+	if (p->null < 0)
 		fatal("cannot prepare for workers: %s", strerror(errno));
-	why = config->upnp.on ? no_workers(p) : NULL;
-	if (why)
+	why = no_workers(p);
+	if (why && config->upnp.on)
 		log_warning("upnp", "off", "worker-user=%s reason=\"%s\"", config->upnp.worker_user,
 			    why);
 }
@@ -117,7 +163,7 @@ start_core(struct parent *p)
 	if (error == 0) {
 		const int fd[] = {pair[1], p->options.control, p->options.lock, p->text};
 
-		p->core = child_start_core(fd);
+		p->core = child_start_core(fd, p->options.path);
 		error = p->core < 0 ? p->core : 0;
 		close(pair[1]);
 		if (error < 0)
@@ -133,47 +179,50 @@ start_core(struct parent *p)
 }
 
 static void
-kill_worker(struct parent *p, size_t lan)
+kill_worker(struct child *worker)
 {
-	if (p->worker[lan] == 0)
+	if (worker->pid == 0)
 		return;
-	kill(p->worker[lan], SIGKILL);
-	waitpid(p->worker[lan], NULL, 0);
-	p->worker[lan] = 0;
+	kill(worker->pid, SIGKILL);
+	waitpid(worker->pid, NULL, 0);
+	worker->pid = 0;
 }
 
 /* Its process, or -errno. */
 static int
-start_worker(struct parent *p, size_t lan, int link)
+start_worker(struct parent *p, const struct parent_message *wanted, int link)
 {
-	const struct config *config = p->options.config;
-	pid_t pid = child_start_worker(&(struct child_worker){
+	struct child *worker = &p->worker[wanted->lan];
+	pid_t pid;
+
+	memcpy(worker->interface, wanted->interface, sizeof(worker->interface));
+	pid = child_start_worker(&(struct child_worker){
 	    .program = p->program,
 	    .link = link,
 	    .null = p->null,
-	    .files = config->upnp.http_connections + config->upnp.event_subscriptions + OTHER_FILES,
+	    .files = wanted->number < FILES_MAX ? wanted->number : FILES_MAX,
 	    .user = p->worker_user,
-	    .interface = config->lan[lan].interface,
+	    .interface = worker->interface,
 	});
-
 	if (pid < 0)
 		return pid;
-	p->worker[lan] = pid;
-	log_info("parent", "worker started", "lan=%s pid=%d", config->lan[lan].interface, (int)pid);
+	worker->pid = pid;
+	log_info("parent", "worker started", "lan=%s pid=%d", worker->interface, (int)pid);
 	return pid;
 }
 
 static void
-on_spawn(struct parent *p, uint32_t lan)
+on_spawn(struct parent *p, const struct parent_message *wanted)
 {
-	struct parent_message answer = {PARENT_SPAWNED, lan, -ENOENT};
+	struct parent_message answer = {
+	    .type = PARENT_SPAWNED, .lan = wanted->lan, .result = -ENOENT};
 	int pair[2] = {-1, -1};
 
-	kill_worker(p, lan);
+	kill_worker(&p->worker[wanted->lan]);
 	if (p->program >= 0)
 		answer.result = parent_link_pair(pair);
 	if (answer.result == 0)
-		answer.result = start_worker(p, lan, pair[1]);
+		answer.result = start_worker(p, wanted, pair[1]);
 	/* A core that cannot be answered is ending, and the worker ends with its link. */
 	parent_link_send(p->link, &answer, answer.result > 0 ? pair[0] : -1);
 	for (int i = 0; i < 2; i++)
@@ -181,11 +230,80 @@ on_spawn(struct parent *p, uint32_t lan)
 			close(pair[i]);
 }
 
+/* Whoever wants it, it is the core that knows when; it asks for the text. */
 static void
-on_ready(struct parent *p)
+tell_reload(struct parent *p)
 {
+	const struct parent_message message = {.type = PARENT_RELOAD};
+
+	notify_reloading(&p->notify);
+	p->reload = p->link < 0 || parent_link_send(p->link, &message, -1) < 0;
+}
+
+static void
+forget_new_text(struct parent *p)
+{
+	if (p->new_text >= 0)
+		close(p->new_text);
+	p->new_text = -1;
+}
+
+static void
+on_reload(struct parent *p, const struct parent_message *message)
+{
+	struct parent_message answer = {.type = PARENT_CONFIG};
+
+	(void)message;
+	notify_reloading(&p->notify);
+	forget_new_text(p);
+	p->new_text = read_text(p->options.path);
+	if (p->new_text < 0)
+		answer.result = p->new_text;
+	parent_link_send(p->link, &answer, p->new_text); /* one that fails is ending */
+}
+
+/* The next core begins with what this one goes on with. */
+static void
+on_reloaded(struct parent *p, const struct parent_message *message)
+{
+	if (message->result == 0 && p->new_text >= 0) {
+		close(p->text);
+		p->text = p->new_text;
+		p->new_text = -1;
+		if (message->number < LOG_LEVELS)
+			log_open(p->options.config->log_target, (enum log_level)message->number);
+	}
+	forget_new_text(p);
+	notify_ready(&p->notify);
+}
+
+static void
+on_ready(struct parent *p, const struct parent_message *message)
+{
+	(void)message;
 	p->ready = true;
 	notify_ready(&p->notify);
+	if (p->reload)
+		tell_reload(p);
+}
+
+static void
+on_alive(struct parent *p, const struct parent_message *message)
+{
+	(void)message;
+	notify_alive(&p->notify);
+}
+
+static void (*const from_core[PARENT_TYPES])(struct parent *, const struct parent_message *) = {
+    [PARENT_READY] = on_ready,	 [PARENT_SPAWN] = on_spawn,	  [PARENT_ALIVE] = on_alive,
+    [PARENT_RELOAD] = on_reload, [PARENT_RELOADED] = on_reloaded,
+};
+
+static bool
+is_sane(const struct parent_message *message)
+{
+	return message->type == PARENT_SPAWN ? message->lan < WORKERS_MAX && message->interface[0]
+					     : message->lan == 0;
 }
 
 static void
@@ -201,14 +319,9 @@ on_link(struct parent *p)
 		p->link = -1;
 		return;
 	case PARENT_LINK_GOT:
-		if (message.type == PARENT_READY)
-			on_ready(p);
-		else if (message.type == PARENT_ALIVE)
-			notify_alive(&p->notify);
-		else if (message.lan < p->options.config->lans)
-			on_spawn(p, message.lan);
-		else
+		if (!is_sane(&message))
 			break;
+		from_core[message.type](p, &message);
 		return;
 	case PARENT_LINK_BAD:
 		break;
@@ -226,6 +339,7 @@ on_core_end(struct parent *p, int status)
 	if (p->link >= 0)
 		close(p->link);
 	p->link = -1;
+	forget_new_text(p);
 	p->done = p->stopping || !failed || !p->ready;
 	p->status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 	if (!p->done)
@@ -240,12 +354,12 @@ on_core_end(struct parent *p, int status)
 static void
 on_worker_end(struct parent *p, pid_t pid, int status)
 {
-	for (size_t lan = 0; lan < p->options.config->lans; lan++) {
-		if (p->worker[lan] != pid)
+	for (size_t i = 0; i < WORKERS_MAX; i++) {
+		if (p->worker[i].pid != pid)
 			continue;
-		p->worker[lan] = 0;
+		p->worker[i].pid = 0;
 		log_info("parent", "worker ended", "lan=%s pid=%d signal=%d status=%d",
-			 p->options.config->lan[lan].interface, (int)pid,
+			 p->worker[i].interface, (int)pid,
 			 WIFSIGNALED(status) ? WTERMSIG(status) : 0,
 			 WIFEXITED(status) ? WEXITSTATUS(status) : 0);
 	}
@@ -286,6 +400,8 @@ on_signals(struct parent *p)
 	while (read(p->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(p);
+		else if (info.ssi_signo == SIGHUP)
+			tell_reload(p);
 		else
 			on_stop(p, (int)info.ssi_signo);
 	}
@@ -312,7 +428,7 @@ wait_until(struct parent *p, monotime then)
 static void
 ping_core(struct parent *p, monotime now)
 {
-	const struct parent_message message = {PARENT_PING, 0, 0};
+	const struct parent_message message = {.type = PARENT_PING};
 
 	if (p->notify.watchdog == MONOTIME_NEVER || now < p->ping)
 		return;
@@ -324,8 +440,8 @@ ping_core(struct parent *p, monotime now)
 static bool
 has_workers(const struct parent *p)
 {
-	for (size_t lan = 0; lan < p->options.config->lans; lan++)
-		if (p->worker[lan] > 0)
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		if (p->worker[i].pid > 0)
 			return true;
 	return false;
 }
@@ -338,8 +454,8 @@ end_workers(struct parent *p)
 
 	while (has_workers(p) && clock_now() < end)
 		wait_until(p, end);
-	for (size_t lan = 0; lan < p->options.config->lans; lan++)
-		kill_worker(p, lan);
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		kill_worker(&p->worker[i]);
 }
 
 int
@@ -363,7 +479,6 @@ parent_run(const struct parent_options *options)
 			start_core(&p);
 	}
 	end_workers(&p);
-	free(p.worker);
 	notify_close(&p.notify);
 	return p.status;
 }

@@ -10,7 +10,8 @@
 #include "../base/config.h"
 
 struct parent_options {
-	const struct config *config; /* borrowed */
+	const struct config *config; /* borrowed; of users and, at first, of the log */
+	const char *path;	     /* of its file */
 	int control;		     /* the listening control socket, made for the core */
 	int lock;		     /* of the instance */
 };

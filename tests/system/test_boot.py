@@ -59,7 +59,7 @@ def settings(unit, name):
 def test_all_is_laid_down_and_taken_away(installed, tmp_path):
     for name in FILES:
         with open(installed + name, encoding="utf-8") as file:
-            assert "@sbindir@" not in file.read(), name
+            assert "bindir@" not in file.read(), name
     make("install", tmp_path)
     make("uninstall", tmp_path)
     left = [os.path.join(at, name) for at, _, names in os.walk(tmp_path) for name in names]

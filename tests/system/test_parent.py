@@ -258,7 +258,7 @@ def test_a_restarted_core_has_the_configuration_that_was_read(lab):
     assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("whom", ["parent", "pid"])
 def test_the_end(lab, whom, number):
     """Of either of them by a signal: all processes end, the table is removed."""

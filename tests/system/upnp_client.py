@@ -80,13 +80,13 @@ def send(host, octets, **options):
             return None
 
 
-def request(host, method, path, headers=(), body=b"", address=LAN, version="1.1", **options):
+def request(host, method, path, headers=(), body=b"", address=LAN, version="1.1", port=PORT, **options):
     literal = f"[{address}]" if ":" in address else address
-    lines = [f"{method} {path} HTTP/{version}", f"Host: {literal}:{PORT}", *headers]
+    lines = [f"{method} {path} HTTP/{version}", f"Host: {literal}:{port}", *headers]
     if body or method == "POST":
         lines.append(f"Content-Length: {len(body)}")
     octets = "\r\n".join(lines + ["", ""]).encode() + body
-    with connect(host, address, **options) as sock:
+    with connect(host, address, port, **options) as sock:
         sock.sendall(octets)
         return read_answer(sock, head=method == "HEAD")[0]
 

@@ -15,16 +15,24 @@
 #include "../../daemon/base/respawn.h"
 #include "../../daemon/frontends/spawner.h"
 
-#define TO_PARENT (PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE))
+#define TO_PARENT                                                                         \
+	(PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE) | \
+	 PARENT_BIT(PARENT_RELOAD) | PARENT_BIT(PARENT_RELOADED))
 enum { LANS = 3 };
 
 enum { WORKER = 4242 }; /* its process */
 
+static struct config_lan lans[LANS] = {{"lan0"}, {"lan1"}, {"lan2"}};
+static const struct config config = {
+    .lan = lans,
+    .lans = LANS,
+    .upnp = {.http_connections = 100, .event_subscriptions = 10},
+};
 static struct event_base *base;
 static struct spawner *spawner;
 static int parent;
 static struct {
-	unsigned calls, gone;
+	unsigned calls, gone, reloads, configs;
 	size_t lan;
 	int fd;
 	pid_t pid;
@@ -47,6 +55,21 @@ on_gone(void *arg)
 	told.gone++;
 }
 
+static void
+on_reload(void *arg)
+{
+	assert_ptr_equal(arg, &told);
+	told.reloads++;
+}
+
+static void
+on_config(void *arg, int fd)
+{
+	assert_ptr_equal(arg, &told);
+	told.configs++;
+	told.fd = fd;
+}
+
 static int
 make_spawner(void **state)
 {
@@ -60,9 +83,11 @@ make_spawner(void **state)
 	spawner = spawner_new(&(struct spawner_options){
 	    .base = base,
 	    .fd = pair[1],
-	    .lans = LANS,
+	    .config = &config,
 	    .spawned = on_spawned,
 	    .gone = on_gone,
+	    .reload = on_reload,
+	    .got_config = on_config,
 	    .arg = &told,
 	});
 	return spawner ? 0 : -1;
@@ -94,6 +119,8 @@ assert_asked(uint32_t lan)
 	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_GOT);
 	assert_int_equal(got.type, PARENT_SPAWN);
 	assert_int_equal(got.lan, lan);
+	assert_string_equal(got.interface, lans[lan].interface);
+	assert_true(got.number > 110);
 }
 
 static void
@@ -106,9 +133,39 @@ assert_not_asked(void)
 static void
 answer(uint32_t lan, int error)
 {
-	const struct parent_message message = {PARENT_SPAWNED, lan, error ? error : WORKER};
+	const struct parent_message message = {
+	    .type = PARENT_SPAWNED, .lan = lan, .result = error ? error : WORKER};
 	assert_int_equal(parent_link_send(parent, &message, error == 0 ? STDERR_FILENO : -1), 0);
 	run();
+}
+
+static void
+test_reloading(void **state)
+{
+	(void)state;
+	struct parent_message got, message = {.type = PARENT_RELOAD};
+	assert_int_equal(parent_link_send(parent, &message, -1), 0);
+	run();
+	assert_int_equal(told.reloads, 1);
+	assert_int_equal(spawner_ask_config(spawner), 0);
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_GOT);
+	assert_int_equal(got.type, PARENT_RELOAD);
+	message.type = PARENT_CONFIG;
+	assert_int_equal(parent_link_send(parent, &message, STDERR_FILENO), 0);
+	run();
+	assert_int_equal(told.configs, 1);
+	assert_true(told.fd > STDERR_FILENO);
+	close(told.fd);
+	message.result = -EACCES;
+	assert_int_equal(parent_link_send(parent, &message, -1), 0);
+	run();
+	assert_int_equal(told.configs, 2);
+	assert_int_equal(told.fd, -EACCES);
+	spawner_reloaded(spawner, -EINVAL, LOG_LEVEL_DEBUG);
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_GOT);
+	assert_int_equal(got.type, PARENT_RELOADED);
+	assert_int_equal(got.result, -EINVAL);
+	assert_int_equal(got.number, LOG_LEVEL_DEBUG);
 }
 
 static void
@@ -145,7 +202,7 @@ test_answers_nobody_asked_for(void **state)
 	answer(0, -EAGAIN);
 	answer(LANS, 0);
 	answer(UINT32_MAX, -EAGAIN);
-	const struct parent_message spawn = {PARENT_SPAWN, 0, 0};
+	const struct parent_message spawn = {.type = PARENT_SPAWN, .lan = 0, .result = 0};
 	assert_int_equal(parent_link_send(parent, &spawn, -1), 0);
 	run();
 	assert_int_equal(told.calls, 0);
@@ -256,7 +313,7 @@ static void
 test_a_ping_is_answered(void **state)
 {
 	(void)state;
-	const struct parent_message ping = {PARENT_PING, 0, 0};
+	const struct parent_message ping = {.type = PARENT_PING, .lan = 0, .result = 0};
 	struct parent_message got;
 	assert_int_equal(parent_link_send(parent, &ping, -1), 0);
 	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_NOTHING);
@@ -274,6 +331,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    WITH_SPAWNER(test_ready_is_told),
+	    WITH_SPAWNER(test_reloading),
 	    WITH_SPAWNER(test_a_worker_comes),
 	    WITH_SPAWNER(test_answers_nobody_asked_for),
 	    WITH_SPAWNER(test_one_request_at_a_time),
