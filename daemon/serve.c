@@ -109,7 +109,7 @@ open_backend(struct daemon *d)
 
 	if (!names)
 		fatal("out of memory");
-	names[TOPOLOGY_WAN] = config->wan.interface;
+	names[TOPOLOGY_WAN] = config->wan.automatic ? NULL : config->wan.interface;
 	for (size_t i = 0; i < config->lans; i++)
 		names[TOPOLOGY_FIRST_LAN + i] = config->lan[i].interface;
 	if (network_open(&d->network, names, 1 + config->lans, &fault) < 0 ||
@@ -205,10 +205,15 @@ on_network_changed(void *arg)
 {
 	struct daemon *d = arg;
 
+	static const struct network_interface none;
+
 	if (!d->upnp)
 		return;
 	for (size_t i = 0; i < d->config->lans; i++)
-		upnp_set_lan(d->upnp, i, network_interface(d->network, TOPOLOGY_FIRST_LAN + i));
+		upnp_set_lan(d->upnp, i,
+			     network_forwards(d->network)
+				 ? network_interface(d->network, TOPOLOGY_FIRST_LAN + i)
+				 : &none);
 	upnp_set_wan(d->upnp, network_interface(d->network, TOPOLOGY_WAN)->up,
 		     network_bit_rate(d->network, TOPOLOGY_WAN));
 }
@@ -501,6 +506,14 @@ open_gateway(struct daemon *d)
 		fatal("%s", why);
 }
 
+static bool
+forwards(void *arg)
+{
+	const struct daemon *d = arg;
+
+	return network_forwards(d->network);
+}
+
 static enum control_worker_state
 worker_state(const struct upnp_worker *worker)
 {
@@ -565,6 +578,7 @@ open_control(struct daemon *d, gid_t group)
 	    .changed = on_batch,
 	    .reload = reload,
 	    .interface = show_interface,
+	    .forwards = forwards,
 	    .chain = show_chain,
 	    .arg = d,
 	};

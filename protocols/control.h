@@ -165,6 +165,7 @@ struct control_status {
 	bool nat_pmp;
 	bool pcp;
 	bool upnp;
+	bool forwarding; /* net.ipv4.ip_forward; no: no LAN is served */
 	uint64_t leases[ORIGINS];
 	bool table_intact;
 	uint64_t rules;

@@ -76,6 +76,7 @@ link set br-lan up
 address add $lan/24 dev br-lan
 address add $wan/24 dev wan0
 link set wan0 up
+route add default via 11.0.0.9
 END
 quietly lan ip -batch - <<END
 link set lo up

@@ -3,6 +3,8 @@
 #include "config.h"
 
 #include <confuse.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -444,6 +446,7 @@ close_wan(const char *title, unsigned line)
 	if (wan->interface[0])
 		return complain(&reading->complaint, line, "second wan \"%s\", expected only one",
 				title);
+	wan->automatic = strcmp(title, "auto") == 0;
 	return take_interface("wan", title, line, wan->interface) && check_sides(line);
 }
 
@@ -691,6 +694,37 @@ parse(void)
 	return ok || complain(&reading->complaint, 0, "out of memory");
 }
 
+/* Where clients may be: "; with private addresses: br-lan (192.168.1.1), …". */
+static void
+list_private(char *out, size_t size)
+{
+	struct ifaddrs *all = NULL;
+	size_t used = 0;
+	if (getifaddrs(&all) < 0)
+		return;
+	for (const struct ifaddrs *i = all; i && used < size; i = i->ifa_next) {
+		const struct sockaddr_in *own = (const void *)i->ifa_addr;
+		char text[ADDRESS_TEXT_SIZE];
+		if (!own || own->sin_family != AF_INET)
+			continue;
+		struct address address = address_from_ipv4(own->sin_addr.s_addr);
+		if (address_scope(&address) == ADDRESS_PRIVATE)
+			used += (size_t)snprintf(out + used, size - used, "%s%s (%s)",
+						 used ? ", " : "; with private addresses: ",
+						 i->ifa_name, address_print(&address, text));
+	}
+	freeifaddrs(all);
+}
+
+static bool
+complain_of_no_lan(unsigned line)
+{
+	char private[256] = "";
+	list_private(private, sizeof(private));
+	return complain(&reading->complaint, line,
+			"end of file, expected a section lan \"INTERFACE\" { }%s", private);
+}
+
 /* What no single value shows. */
 static bool
 check_whole(void)
@@ -698,8 +732,7 @@ check_whole(void)
 	const struct config *config = &reading->config;
 	unsigned last = reading->text.lines;
 	if (config->lans == 0)
-		return complain(&reading->complaint, last,
-				"end of file, expected a section lan \"INTERFACE\" { }");
+		return complain_of_no_lan(last);
 	if (!config->wan.interface[0])
 		return complain(&reading->complaint, last,
 				"end of file, expected a section wan \"INTERFACE\" { }");

@@ -16,6 +16,7 @@ struct config_lan {
 
 struct config_wan {
 	char interface[CONFIG_INTERFACE_SIZE];
+	bool automatic; /* "auto": whichever the IPv4 default route uses */
 	bool has_external_address;
 	struct address external_address; /* told to clients instead of the interface's own */
 	bool source_nat;

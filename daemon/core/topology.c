@@ -41,7 +41,7 @@ read_wan(const struct config_wan *config, const struct network_interface *wan, s
 {
 	const struct address *own = first_usable(wan);
 
-	memcpy(t->firewall.wan, config->interface, sizeof(t->firewall.wan));
+	memcpy(t->firewall.wan, wan->name, sizeof(t->firewall.wan));
 	t->wan_index = wan->index;
 	for (size_t i = 0; i < wan->addresses; i++)
 		add_wan_address(t, &wan->address[i].address);

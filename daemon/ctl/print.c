@@ -372,11 +372,11 @@ static const char *
 interface_state(const struct control_interface *i, bool wan)
 {
 	if (i->index == 0)
-		return wan ? "does not exist" : "waiting: does not exist";
+		return i->name[0] ? "waiting: does not exist" : "waiting: no default route";
 	if (!i->up)
-		return wan ? "down" : "waiting: down";
+		return "waiting: down";
 	if (i->addresses == 0)
-		return wan ? "no address" : "waiting: no address";
+		return "waiting: no address";
 	if (wan)
 		return "up";
 	return i->served ? "served" : "waiting";
@@ -448,7 +448,7 @@ print_interface(const struct control_interface *i, bool wan)
 	char text[PREFIX_TEXT_SIZE];
 
 	printf("%-10s  ", wan ? "wan" : "lan");
-	print_text(i->name);
+	print_text(i->name[0] ? i->name : "auto");
 	if (i->index)
 		printf(" (%u)", i->index);
 	printf(" %s%s", interface_state(i, wan), i->addresses ? ": " : "\n");
@@ -545,6 +545,9 @@ print_status(const struct control_status *s)
 	print_text(s->version);
 	printf(", pid %u, up %s, epoch %u\n", s->pid, duration(s->uptime, uptime), s->epoch);
 	print_external(&s->external);
+	if (!s->forwarding)
+		puts("warning     net.ipv4.ip_forward is 0: this is no gateway, and no LAN is "
+		     "served");
 	for (size_t i = 0; i < s->interfaces; i++)
 		print_interface(&s->interface[i], i == 0);
 	printf("protocols   nat-pmp %s, pcp %s, upnp %s\n", s->nat_pmp ? "on" : "off",

@@ -501,6 +501,7 @@ put_status(struct client *client)
 	    .nat_pmp = options->config->nat_pmp,
 	    .pcp = options->config->pcp,
 	    .upnp = options->config->upnp.on,
+	    .forwarding = options->forwards(options->arg),
 	    .table_intact = engine_table_intact(options->engine),
 	    .rules = options->config->rules,
 	    .counters = copy_counters(engine_counters(options->engine)),

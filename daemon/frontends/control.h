@@ -42,6 +42,8 @@ struct control_options {
 	void (*reload)(void *arg);
 	/* Interface 0 is the WAN, from 1 on the LANs as in the config; false: past the last. */
 	bool (*interface)(void *arg, size_t number, struct control_interface *out);
+	/* Is the gateway one at all: net.ipv4.ip_forward? */
+	bool (*forwards)(void *arg);
 	/* The chains of others that get our line, in the same way. */
 	bool (*chain)(void *arg, size_t number, struct control_chain *out);
 	void *arg;

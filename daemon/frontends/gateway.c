@@ -16,7 +16,9 @@ struct gateway {
 	struct gateway_options options;
 	struct udp *udp;
 	struct topology topology;
-	bool stale; /* the engine could not take over .topology */
+	bool began;    /* .topology was read once */
+	bool stale;    /* the engine could not take over .topology */
+	bool forwards; /* else it is no gateway: nobody is served */
 	struct event *timer;
 	struct event *retry;
 	struct event *network_event;
@@ -108,6 +110,19 @@ log_wan(const struct topology *was, const struct topology *is)
 			    "address=%s hint=\"another gateway must forward to it\"", new);
 }
 
+static void
+log_interface(const struct gateway *g)
+{
+	const struct topology *t = &g->topology;
+	const struct config_wan *wan = &g->options.config->wan;
+
+	if (t->wan_index != 0)
+		log_info("wan", "there", "wan=%s index=%u", t->firewall.wan, t->wan_index);
+	else
+		log_info("wan", "waiting", "wan=%s reason=%s", wan->interface,
+			 wan->automatic ? "no-default-route" : "no-interface");
+}
+
 /* What the interfaces say now: to the engine, then to the clients.  0 or -errno: .stale until it is
  * tried again. */
 static int
@@ -119,6 +134,9 @@ apply_topology(struct gateway *g, struct fault *fault)
 
 	memcpy(&was, is, sizeof(was));
 	topology_read(o->config, o->network, is);
+	if (!g->began || was.wan_index != is->wan_index)
+		log_interface(g);
+	g->began = true;
 	if (memcmp(&was, is, sizeof(was)) == 0 && !g->stale)
 		return 0;
 	error = engine_set_network(o->engine, &is->firewall, &is->external, clock_now(), fault);
@@ -139,8 +157,20 @@ serve_lans(struct gateway *g)
 
 	for (size_t i = 0; (lan = network_interface(g->options.network, TOPOLOGY_FIRST_LAN + i));
 	     i++)
-		ok &= udp_set_lan(g->udp, i, lan);
+		ok &= udp_set_lan(g->udp, i, g->forwards ? lan : NULL);
 	return ok;
+}
+
+static void
+read_forwarding(struct gateway *g)
+{
+	bool was = g->forwards;
+
+	g->forwards = network_forwards(g->options.network);
+	if (was && !g->forwards)
+		log_warning("gateway", "serves nobody", "reason=\"net.ipv4.ip_forward is 0\"");
+	else if (g->forwards && !was)
+		log_info("gateway", "serves again", "reason=\"net.ipv4.ip_forward is 1\"");
 }
 
 static void
@@ -156,6 +186,7 @@ follow(struct gateway *g)
 {
 	struct fault fault;
 
+	read_forwarding(g);
 	serve_lans(g);
 	if (apply_topology(g, &fault) < 0) {
 		log_error("firewall", "network not set", "error=\"%s\"", fault.text);
@@ -223,6 +254,8 @@ start(struct gateway *g, char *why, size_t why_size)
 		snprintf(why, why_size, "out of memory");
 		return false;
 	}
+	g->forwards = true;
+	read_forwarding(g);
 	/* The kernel's table last: what fails before leaves nothing behind. */
 	if (!serve_lans(g)) {
 		snprintf(why, why_size, "cannot serve every lan");

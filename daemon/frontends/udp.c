@@ -547,7 +547,7 @@ udp_set_lan(struct udp *udp, size_t number, const struct network_interface *inte
 	struct network_interface was = lan->interface;
 	bool opened = false;
 
-	if (!udp->options.config->nat_pmp && !udp->options.config->pcp) {
+	if (!interface || (!udp->options.config->nat_pmp && !udp->options.config->pcp)) {
 		lan->interface = (struct network_interface){.index = 0};
 		close_lan(lan);
 		return true;

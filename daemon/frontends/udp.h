@@ -32,9 +32,9 @@ bool udp_reload(struct udp *);
 
 /*
  * A LAN of the config (from 0) as it is now.  Makes its socket anew if it is another interface than
- * before, closes it if there is none, and announces where it has just appeared, come up or changed
- * its addresses.  False: it exists but cannot be served (the log says why); the next call tries
- * again.
+ * before, closes it if there is none or NULL says that none is to be served, and announces where it
+ * has just appeared, come up or changed its addresses.  False: it exists but cannot be served (the
+ * log says why); the next call tries again.
  */
 bool udp_set_lan(struct udp *, size_t lan, const struct network_interface *);
 /* Are requests of that LAN answered? */

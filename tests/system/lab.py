@@ -350,7 +350,7 @@ def is_running(pid):
 class Daemon:
     """portleased on the gateway."""
 
-    def __init__(self, lab, extra="", lan=("br-lan",), wan="", build=None, start=True, within=()):
+    def __init__(self, lab, extra="", lan=("br-lan",), wan="", wan_name="wan0", build=None, start=True, within=()):
         self.lab = lab
         self.within = within  # a command that starts it
         self.build = os.path.abspath(build or SANITIZED)
@@ -361,7 +361,7 @@ class Daemon:
         self.log_path = os.path.join(lab.folder, self.name + ".log")
         text = f'state-directory = "{lab.folder}/{self.name}.state"\ncontrol-socket = "{self.socket}"\nuser = nobody\n'
         text += f'worker-user = 54322\n{extra}\n'
-        text += "".join(f'lan "{name}" {{}}\n' for name in lan) + f'wan "wan0" {{\n{wan}\n}}\n'
+        text += "".join(f'lan "{name}" {{}}\n' for name in lan) + f'wan "{wan_name}" {{\n{wan}\n}}\n'
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(text)
         self.process = None

@@ -39,6 +39,7 @@ struct bed {
 	char path[64];
 	monotime started;
 	unsigned changed;
+	bool cut_off;		/* no default route to follow, and nothing is forwarded */
 	struct map_reply reply; /* to the last bed_map() */
 };
 
@@ -116,9 +117,10 @@ bed_interface(void *arg, size_t number, struct control_interface *out)
 {
 	static const char *const names[] = {"wan0", "br-lan", "br-guest"};
 
-	(void)arg;
 	if (number >= sizeof(names) / sizeof(names[0]))
 		return false;
+	if (number == 0 && ((struct bed *)arg)->cut_off)
+		return true;
 	snprintf(out->name, sizeof(out->name), "%s", names[number]);
 	out->worker.state = number ? CONTROL_WORKER_RESPAWNING : CONTROL_WORKER_NONE;
 	if (number == 2)
@@ -133,6 +135,12 @@ bed_interface(void *arg, size_t number, struct control_interface *out)
 	out->address[0] =
 	    (struct prefix){bed_address(number ? "192.168.1.1" : "203.0.113.5"), 96 + 24};
 	return true;
+}
+
+static inline bool
+bed_forwards(void *arg)
+{
+	return !((struct bed *)arg)->cut_off;
 }
 
 static inline void
@@ -250,6 +258,7 @@ bed_open(struct bed *bed, bool readable, gid_t group, unsigned patience)
 	    .now = bed_now,
 	    .changed = bed_changed,
 	    .interface = bed_interface,
+	    .forwards = bed_forwards,
 	    .chain = bed_chain,
 	    .arg = bed,
 	    .patience = patience,

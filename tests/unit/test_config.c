@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,22 @@
 
 static char error[1024];
 static char scratch[] = "/tmp/portlease-test-config-XXXXXX";
+
+/* What the machine that runs this has is another matter. */
+static struct ifaddrs *machine;
+
+int
+getifaddrs(struct ifaddrs **out)
+{
+	*out = machine;
+	return 0;
+}
+
+void
+freeifaddrs(struct ifaddrs *all)
+{
+	(void)all;
+}
 
 static int
 make_scratch(void **state)
@@ -607,6 +625,48 @@ test_golden_errors(void **state)
 }
 
 static void
+test_no_lan_names_candidates(void **state)
+{
+	struct sockaddr_in address[] = {
+	    {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("127.0.0.1")},
+	    {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("203.0.113.5")},
+	    {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("192.168.1.1")},
+	    {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("10.0.0.1")},
+	    {.sin_family = AF_INET6},
+	};
+	char *names[] = {"lo", "wan0", "br-lan", "br-guest", "br-lan", "ppp0"};
+	struct ifaddrs list[COUNT(names)] = {{NULL}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		list[i].ifa_next = i + 1 < COUNT(names) ? &list[i + 1] : NULL;
+		list[i].ifa_name = names[i];
+		if (i < COUNT(address)) /* a link has none before it is up */
+			list[i].ifa_addr = (struct sockaddr *)&address[i];
+	}
+	machine = list;
+	assert_null(read_text("wan \"auto\" { }\n"));
+	assert_error(":1: end of file, expected a section lan \"INTERFACE\" { }; with private "
+		     "addresses: br-lan (192.168.1.1), br-guest (10.0.0.1)");
+	machine = NULL;
+	assert_null(read_text("wan \"auto\" { }\n"));
+	assert_error(":1: end of file, expected a section lan \"INTERFACE\" { }");
+}
+
+static void
+test_wan_of_the_default_route(void **state)
+{
+	(void)state;
+	struct config *config =
+	    read_good("lan \"br0\" { }\nwan \"auto\" { private-wan = refuse }\n");
+	assert_true(config->wan.automatic);
+	assert_true(config->wan.refuse_private);
+	config_free(config);
+	config = read_good(SIDES);
+	assert_false(config->wan.automatic);
+	config_free(config);
+}
+
+static void
 test_odd_files(void **state)
 {
 	(void)state;
@@ -703,7 +763,7 @@ test_shipped_config(void **state)
 		fail_msg("%s", error);
 	assert_int_equal(config->lans, 1);
 	assert_string_equal(config->lan[0].interface, "br-lan");
-	assert_string_equal(config->wan.interface, "wan0");
+	assert_string_equal(config->wan.interface, "auto");
 	assert_int_equal(config->rules, 0);
 	config_free(config);
 }
@@ -843,6 +903,8 @@ main(void)
 	    cmocka_unit_test(test_words_has_every_key),
 	    cmocka_unit_test(test_interface_names),
 	    cmocka_unit_test(test_golden_errors),
+	    cmocka_unit_test(test_no_lan_names_candidates),
+	    cmocka_unit_test(test_wan_of_the_default_route),
 	    cmocka_unit_test(test_odd_files),
 	    cmocka_unit_test(test_unreadable_file),
 	    cmocka_unit_test(test_long_line),

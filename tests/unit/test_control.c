@@ -223,7 +223,7 @@ a_status(void)
 	s->uptime = 90061;
 	s->epoch = 90000;
 	s->external = address("203.0.113.5");
-	s->nat_pmp = s->upnp = true;
+	s->nat_pmp = s->upnp = s->forwarding = true;
 	s->table_intact = true;
 	s->rules = 3;
 	for (int o = 0; o < ORIGINS; o++) {

@@ -439,10 +439,14 @@ warnings_in_status(void **state)
 		    0);
 		fake_firewall_lose(served.bed.firewall);
 		engine_check_table(served.bed.engine, clock_now());
+		served.bed.cut_off = i == 1;
 		serve();
 		assert_int_equal(run("status"), DONE);
 		assert_non_null(strstr(ran.out, "warning     "));
 		assert_non_null(strstr(ran.out, rows[i].words));
+		assert_int_equal(!!strstr(ran.out, "ip_forward is 0"), i == 1);
+		assert_int_equal(
+		    !!strstr(ran.out, "\nwan         auto waiting: no default route\n"), i == 1);
 		assert_non_null(strstr(ran.out, "\nbatches     0\nanswers     0\n"));
 		assert_narrow();
 		end_service();
