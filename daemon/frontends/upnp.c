@@ -408,14 +408,23 @@ recognize(struct worker *w, struct link_call *call)
 	call->client = is.ipv4;
 }
 
-/* Calls are for hosts of this LAN.  One that was not recognized has no mappings, and gets none. */
+/*
+ * Calls are for hosts of this LAN, and so are their mappings, whatever the rules leave open: else
+ * the gateway were anybody's way to anywhere.  One that was not recognized has no mappings, and
+ * gets none.
+ */
 static bool
 is_authorized(const struct worker *w, const struct link_call *call)
 {
-	if (address_is_ipv4(&call->client))
-		return interface_has_host(&w->interface, &call->client);
-	return call->call.action != IGD_AddPortMapping &&
-	       call->call.action != IGD_AddAnyPortMapping;
+	const struct address *to = &call->call.entry.internal.address;
+	bool maps =
+	    call->call.action == IGD_AddPortMapping || call->call.action == IGD_AddAnyPortMapping;
+
+	if (!address_is_ipv4(&call->client))
+		return !maps;
+	if (!interface_has_host(&w->interface, &call->client))
+		return false;
+	return !maps || address_is_unspecified(to) || interface_has_host(&w->interface, to);
 }
 
 /* IGD_OK: the engine has it, and answers when it is flushed. */

@@ -16,6 +16,8 @@ enum { BED_SLOTS = 256, BED_QUOTA = 2000 };
 struct bed {
 	struct randomness random;
 	struct firewall *firewall;
+	const struct policy_rule *rule; /* of the next set-up; NULL: the default policy */
+	size_t rules;
 	struct policy *policy;
 	struct engine *engine;
 	struct firewall_network network;
@@ -136,7 +138,7 @@ bed_set_up_bare(void **state)
 	    0)
 		return -1;
 	fake_firewall_set_clock(bed.firewall, bed.now);
-	bed.policy = options.policy = policy_new(NULL, 0);
+	bed.policy = options.policy = policy_new(bed.rule, bed.rules);
 	options.firewall = bed.firewall;
 	bed.engine = engine_new(&options, bed.now);
 	return bed.engine ? 0 : -1;

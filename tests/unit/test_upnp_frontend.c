@@ -956,6 +956,48 @@ only_hosts_of_that_lan_are_served(void **state)
 	assert_int_equal(fake_firewall_count(bed.firewall), 1);
 }
 
+/* Everybody may have everything. */
+static int
+set_up_lenient(void **state)
+{
+	static const struct policy_rule all = {
+	    .allow = true,
+	    .transports = CONFIG_TCP | CONFIG_UDP,
+	    .external = {1, 65535},
+	    .internal = {1, 65535},
+	};
+	int result;
+
+	bed.rule = &all;
+	bed.rules = 1;
+	result = set_up_started(state);
+	bed.rules = 0;
+	return result;
+}
+
+/* Nor do their mappings lead anywhere else, whatever the rules leave open. */
+static void
+mappings_lead_to_hosts_of_that_lan(void **state)
+{
+	static const char *const elsewhere[] = {"192.168.2.2",	"192.168.1.1", "192.168.1.255",
+						"203.0.113.77", "127.0.0.1",   "8.8.8.8"};
+	struct link_call c;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		for (size_t j = 0; j < COUNT(elsewhere); j++) {
+			c = call(i ? IGD_AddAnyPortMapping : IGD_AddPortMapping, 2);
+			c.call.entry.internal.address = address(elsewhere[j]);
+			assert_int_equal(error_of(c), IGD_NOT_AUTHORIZED);
+		}
+	assert_int_equal(fake_firewall_count(bed.firewall), 0);
+	c = call(IGD_AddPortMapping, 2);
+	c.call.entry.internal.address = host(3);
+	assert_int_equal(error_of(c), IGD_OK);
+	assert_true(
+	    address_equal(&kernel_at(UDP, 4000)->internal.address, &c.call.entry.internal.address));
+}
+
 /* From now on this is host(n)'s, too. */
 static void
 hold_neighbour(const char *ipv6, unsigned n)
@@ -1416,6 +1458,8 @@ main(void)
 	    TEST(any_cursor_is_answered),
 	    TEST(a_walk_sees_every_entry_once),
 	    TEST(only_hosts_of_that_lan_are_served),
+	    cmocka_unit_test_setup_teardown(mappings_lead_to_hosts_of_that_lan, set_up_lenient,
+					    tear_down),
 	    TEST(who_speaks_over_ipv6_and_is_not_known_may_look),
 	    TEST(who_speaks_over_ipv6_is_known_by_its_neighbour),
 	    TEST(no_other_lans_address_is_anybodys_own),
