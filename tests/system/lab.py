@@ -107,7 +107,7 @@ class Host:
         self.children.append(child)
         return child
 
-    def run(self, *argv, text=None, check=True, timeout=20):
+    def run(self, *argv, text=None, check=True, timeout=60):
         with self.inside():
             done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode != 0:
