@@ -180,12 +180,13 @@ def test_the_watchdog_watches_the_cores_loop(lab):
         manager.waits_for("WATCHDOG=1")
     core = daemon.pid
     os.kill(core, signal.SIGSTOP)
-    manager.hear()
-    time.sleep(0.3)
-    manager.hear()  # an answer that was on its way
-    time.sleep(1)
-    assert manager.hear() == []
-    os.kill(core, signal.SIGCONT)
+    try:
+        time.sleep(0.5)
+        manager.hear()  # an answer that was on its way
+        time.sleep(1)
+        assert manager.hear() == []
+    finally:
+        os.kill(core, signal.SIGCONT)
     manager.waits_for("WATCHDOG=1")
 
 
