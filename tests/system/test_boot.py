@@ -267,6 +267,8 @@ def test_the_daemon_works_within_what_the_unit_allows(lab, unit):
     state = os.path.join(lab.folder, daemon.name + ".state")
     wait_for(lambda: os.path.exists(os.path.join(state, "bootid")), 5)
     assert os.stat(state).st_uid == pwd.getpwnam("nobody").pw_uid
+    daemon.cli("reload")
+    assert lab.wan.tcp(WAN, 4000).startswith("lan1 saw")
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: daemon.children("portleased-upnp") not in ([], [worker]), 5, "another worker")
     os.kill(daemon.pid, signal.SIGKILL)

@@ -230,6 +230,29 @@ def test_a_crashed_daemons_line_is_taken_over(bare):
     assert lines(bare, wall.chain) == 0
 
 
+def test_a_reload_of_ours_changes_the_chains(bare):
+    wall = Fw4(bare, NATS[0])
+    wall.start()
+    bare.gw.run("iptables", "-P", "FORWARD", "DROP")
+    daemon = bare.daemon(build=BUILD)
+    with open(daemon.config, encoding="utf-8") as file:
+        text = file.read()
+
+    def reload(*chains):
+        with open(daemon.config, "w", encoding="utf-8") as file:
+            file.write(text + "".join(map(section, chains)))
+        daemon.cli("reload")
+        return [lines(bare, chain) for chain in (Fw4.chain, Ufw.chain)]
+    assert reload(Fw4.chain) == [1, 0]
+    assert reload(Fw4.chain, Ufw.chain) == [1, 1]
+    assert reload(Ufw.chain) == [0, 1]
+    assert reload() == [0, 0]
+    assert reload(Ufw.chain) == [0, 1]
+    assert daemon.log().count("line put") == 3
+    assert daemon.stop() == 0
+    assert [lines(bare, chain) for chain in (Fw4.chain, Ufw.chain)] == [0, 0]
+
+
 def test_who_keeps_taking_the_line_out_costs_little(bare):
     wall = Fw4(bare, NATS[0])
     wall.start()
