@@ -26,6 +26,8 @@ DEBS       := $(DEBS_DEMO) netbase clang libclang-rt-14-dev clang-format libcmoc
 	python3-gi gir1.2-gupnp-1.6 gir1.2-gupnpigd-1.0 \
 	iptables firewalld ufw dbus
 DEBS_EXTRA := clang-tidy gcovr
+# What we are measured beside.
+DEBS_BENCH := miniupnpd-nftables
 
 PACKAGES := libevent_core libmnl libnftnl jansson libconfuse libcap-ng
 # Expanded once, and only when something is compiled: `make deps` must run without them.
@@ -164,6 +166,7 @@ check-system: all $(BUILD)/tests/system/probe_worker $(BUILD)/tests/system/upnp_
 
 .PHONY: bench
 bench: all $(BENCH) ## measure (bounded; prints a table; BENCH_QUICK=1 for a look; root)
+	@$(MAKE) deps DEBS='$(DEBS_BENCH)'
 	$(Q)tests/bench/run $(BUILD) $(PYTHON)
 
 .PHONY: fuzz
