@@ -284,9 +284,10 @@ gena_unsubscribe(struct gena_table *t, const struct gena_request *r, monotime no
 	status = find_existing(t, r, &s);
 	if (status != GENA_OK)
 		return status;
-	/* 4.1: the first event is sent even so. */
+	/* 4.1: the first event is sent even so.  While one is under way its place is taken: else
+	 * who comes and goes would have any number of them. */
 	s->leaving = true;
-	if (s->greeted)
+	if (s->greeted && !s->in_flight)
 		s->id = 0;
 	return GENA_OK;
 }
@@ -392,7 +393,7 @@ gena_finish(struct gena_table *t, uint32_t id, enum gena_outcome outcome,
 
 	if (!s || !s->in_flight)
 		return false;
-	if (outcome == GENA_FAILED && s->url + 1 < s->urls) {
+	if (outcome == GENA_FAILED && s->url + 1 < s->urls && !(s->leaving && s->greeted)) {
 		s->url++;
 		describe(s, again);
 		return true;

@@ -44,7 +44,7 @@ struct gena_subscription {
 	uint8_t urls, url; /* how many there are, and which is being tried */
 	bool held;	   /* the reply to its SUBSCRIBE is not sent yet */
 	bool greeted;	   /* its first event has been tried */
-	bool leaving;	   /* gone for its subscriber, but for its first event */
+	bool leaving;	   /* gone for its subscriber, but for its first event or one under way */
 	unsigned failures; /* events lost in a row */
 	struct address client;
 	char sid[GENA_SID_SIZE];

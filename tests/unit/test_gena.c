@@ -742,21 +742,52 @@ one_that_forgot_us_is_forgotten(void **state)
 	assert_quiet(BEGIN + 1000);
 }
 
+/* Else one that is slow could have more events under way than subscriptions. */
+static void
+who_leaves_during_an_event_has_its_place_until_that_ends(void **state)
+{
+	struct gena_grant grant[PER_CLIENT], other;
+
+	(void)state;
+	for (int i = 0; i < PER_CLIENT; i++) {
+		grant[i] = subscribed("<http://192.168.1.20/a><http://192.168.1.20/b>",
+				      MAPPINGS_SERVICE, BEGIN);
+		assert_delivered(BEGIN, 0, GENA_ALL_VARIABLES);
+	}
+	gena_changed(&table, MAPPINGS_SERVICE, ADDRESS, BEGIN);
+	for (int i = 0; i < PER_CLIENT; i++)
+		assert_true(gena_next(&table, BEGIN + 200, &delivery));
+	for (int i = 0; i < PER_CLIENT; i++)
+		assert_int_equal(unsubscribe(grant[i].sid, BEGIN + 200), GENA_OK);
+	assert_int_equal(unsubscribe(grant[0].sid, BEGIN + 200), GENA_PRECONDITION_FAILED);
+	assert_int_equal(call_back(CLIENT, CALLBACK), GENA_UNAVAILABLE);
+	gena_changed(&table, MAPPINGS_SERVICE, ADDRESS, BEGIN + 300);
+	assert_quiet(BEGIN + 1000);
+	for (int i = 0; i < PER_CLIENT; i++) {
+		/* Nobody waits for it at another URL. */
+		assert_false(
+		    gena_finish(&table, grant[i].id, i ? GENA_FAILED : GENA_DELIVERED, &delivery));
+		other = greeted(BEGIN + 1000);
+		assert_int_not_equal(other.id, grant[i].id);
+	}
+	assert_int_equal(call_back(CLIENT, CALLBACK), GENA_UNAVAILABLE);
+}
+
 static void
 a_delivery_may_outlive_its_subscription(void **state)
 {
+	const monotime end = BEGIN + 1800 * MONOTIME_SECOND;
 	struct gena_grant grant = greeted(BEGIN);
 
 	(void)state;
-	gena_changed(&table, MAPPINGS_SERVICE, ADDRESS, BEGIN);
-	assert_true(gena_next(&table, BEGIN + 200, &delivery));
-	assert_int_equal(unsubscribe(grant.sid, BEGIN + 200), GENA_OK);
+	gena_changed(&table, MAPPINGS_SERVICE, ADDRESS, end - 300);
+	assert_true(gena_next(&table, end - 100, &delivery));
 	for (int i = 0; i < PER_CLIENT; i++)
-		greeted(BEGIN + 300);
+		greeted(end);
 	assert_false(gena_finish(&table, grant.id, GENA_FAILED, &delivery));
 	assert_false(gena_finish(&table, grant.id, GENA_GONE, &delivery));
-	gena_confirm(&table, grant.id, BEGIN + 300);
-	assert_quiet(BEGIN + 1000);
+	gena_confirm(&table, grant.id, end);
+	assert_quiet(end + 1000);
 	assert_false(gena_finish(&table, 0, GENA_GONE, &delivery));
 	assert_false(gena_finish(&table, 12345, GENA_GONE, &delivery));
 }
@@ -987,6 +1018,7 @@ main(void)
 	    TEST(a_subscription_ends_after_losses_in_a_row),
 	    TEST(only_a_delivery_can_be_lost),
 	    TEST(one_that_forgot_us_is_forgotten),
+	    TEST(who_leaves_during_an_event_has_its_place_until_that_ends),
 	    TEST(a_delivery_may_outlive_its_subscription),
 	    TEST(the_number_after_the_last_is_1),
 	    TEST(ids_of_the_living_are_not_given_again),
