@@ -20,7 +20,7 @@ _portlease()
 	fi
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		status | list | show | remove | reload | version | help)
+		status | list | show | remove | add | reload | version | help)
 			subcommand=$word
 			break
 			;;
@@ -33,14 +33,16 @@ _portlease()
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 		return
 		;;
-	--client) return ;;
+	--helper) words='none ftp' ;;
+	--client | --remote | --description) return ;;
 	*)
 		case $subcommand,$current in
 		,-*) words='--json --socket --help' ;;
-		,*) words='status list show remove reload version help' ;;
+		,*) words='status list show remove add reload version help' ;;
 		help,-*) words='--help' ;;
-		help,*) words='status list show remove reload version help' ;;
+		help,*) words='status list show remove add reload version help' ;;
 		list,*) words='--client --protocol --transport --sessions --json --socket --help' ;;
+		add,-*) words='--remote --helper --description --json --socket --help' ;;
 		*,-*) words='--json --socket --help' ;;
 		show,* | remove,*) words=$(_portlease_leases) ;;
 		esac

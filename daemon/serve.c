@@ -571,6 +571,7 @@ open_control(struct daemon *d, gid_t group)
 	    .engine = d->engine,
 	    .sessions = d->sessions,
 	    .config = d->config,
+	    .config_path = d->path,
 	    .fd = CORE_CONTROL,
 	    .group = group,
 	    .started = d->started,

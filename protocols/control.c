@@ -18,6 +18,7 @@ static const char *const result_names[CONTROL_RESULTS] = {
     [CONTROL_BAD_REQUEST] = "bad-request",
     [CONTROL_FAILED] = "failed",
     [CONTROL_BUSY] = "busy",
+    [CONTROL_CONFLICT] = "conflict",
 };
 
 const char *
@@ -115,31 +116,52 @@ parse_number(const char *text, uint64_t max, uint64_t *out)
 	return value <= max;
 }
 
+static bool
+port_target_parse(const char *text, struct control_target *out)
+{
+	char transport[4] = "";
+	uint64_t number;
+
+	if (strlen(text) < 5 || text[3] != ':' || !parse_number(text + 4, UINT16_MAX, &number) ||
+	    number == 0)
+		return false;
+	memcpy(transport, text, 3);
+	out->port = (uint16_t)number;
+	return transport_find(transport, &out->transport);
+}
+
 bool
 control_target_parse(const char *text, struct control_target *out)
 {
-	struct control_target target = {0};
-	const char *colon = strchr(text, ':');
-	char transport[4];
-	uint64_t number;
+	struct control_target target = {.id = 0};
 
-	if (!parse_number(colon ? colon + 1 : text, colon ? UINT16_MAX : INT64_MAX, &number) ||
-	    number == 0)
+	if (forward_name_is_good(text))
+		strcpy(target.name, text);
+	else if (strchr(text, ':') ? !port_target_parse(text, &target)
+				   : !parse_number(text, INT64_MAX, &target.id) || !target.id)
 		return false;
-	if (!colon) {
-		target.id = number;
-		*out = target;
-		return true;
-	}
-	if (colon - text != 3)
-		return false;
-	memcpy(transport, text, 3);
-	transport[3] = '\0';
-	if (!transport_find(transport, &target.transport))
-		return false;
-	target.port = (uint16_t)number;
 	*out = target;
 	return true;
+}
+
+const char *
+control_forward_parse(const char *const word[3], struct forward *out)
+{
+	const char *colon = strchr(word[1], ':');
+	char transports[8] = "";
+
+	if (!forward_name_is_good(word[0]))
+		return "a NAME of at most 63 letters, digits, spaces, \"-\", \"_\" and \".\" that "
+		       "begins with a letter";
+	strcpy(out->name, word[0]);
+	if (colon && (size_t)(colon - word[1]) < sizeof(transports))
+		memcpy(transports, word[1], (size_t)(colon - word[1]));
+	if (!forward_transports_parse(transports, &out->transports) ||
+	    !port_range_parse(colon + 1, &out->external))
+		return "tcp:, udp: or both: and a PORT or FIRST-LAST";
+	if (!forward_target_parse(word[2], &out->target))
+		return "ADDRESS or ADDRESS:PORT of the target";
+	return forward_complete(out);
 }
 
 /* Writing */
@@ -235,6 +257,17 @@ set_numbers(json_t *object, const struct number_row *row, const void *from)
 	}
 }
 
+/* A host, or a prefix with its length. */
+static json_t *
+remote_json(const struct control_lease *lease)
+{
+	const struct prefix remote = {lease->remote, lease->remote_length};
+	char text[PREFIX_TEXT_SIZE];
+
+	return lease->remote_length ? json_string(prefix_print(&remote, text))
+				    : address_json(&lease->remote);
+}
+
 static json_t *
 lease_json(const struct control_lease *lease)
 {
@@ -252,7 +285,7 @@ lease_json(const struct control_lease *lease)
 	    uint_json(lease->connections), "name",
 	    lease->name[0] ? text_json(lease->name) : json_null(), "description",
 	    text_json(lease->description), "enabled", (int)lease->enabled, "remote_address",
-	    address_json(&lease->remote), "upnp_index",
+	    remote_json(lease), "upnp_index",
 	    lease->upnp_index == CONTROL_NO_INDEX ? json_null() : uint_json(lease->upnp_index),
 	    "user_agent", text_json(lease->user_agent), "live",
 	    lease->live == CONTROL_UNKNOWN ? json_null() : uint_json(lease->live));
@@ -573,6 +606,17 @@ is_null(struct fields *f, const char *key)
 }
 
 static void
+remote_read(struct fields *f, struct control_lease *lease)
+{
+	struct prefix remote = {.length = 0};
+
+	if (!is_null(f, "remote_address") && !prefix_parse(take_text(f, "remote_address"), &remote))
+		spoil(f, "remote_address");
+	lease->remote = remote.address;
+	lease->remote_length = remote.length == 128 ? 0 : remote.length;
+}
+
+static void
 lease_read(struct fields *f, struct control_lease *lease)
 {
 	lease->id = take_uint(f, "id", UINT64_MAX);
@@ -595,7 +639,7 @@ lease_read(struct fields *f, struct control_lease *lease)
 		take_copy(f, "name", lease->name, sizeof(lease->name));
 	take_copy(f, "description", lease->description, sizeof(lease->description));
 	lease->enabled = take_bool(f, "enabled");
-	lease->remote = take_address(f, "remote_address");
+	remote_read(f, lease);
 	if (is_null(f, "upnp_index"))
 		lease->upnp_index = CONTROL_NO_INDEX;
 	else
@@ -881,6 +925,12 @@ target_read(struct fields *f, struct control_request *request)
 {
 	struct control_target *target = &request->target;
 
+	if (json_object_get(f->object, "name")) {
+		take_copy(f, "name", target->name, sizeof(target->name));
+		if (!target->name[0])
+			spoil(f, "name");
+		return;
+	}
 	if (json_object_get(f->object, "id")) {
 		target->id = take_uint(f, "id", INT64_MAX);
 		if (target->id == 0)
@@ -893,6 +943,53 @@ target_read(struct fields *f, struct control_request *request)
 		spoil(f, "external_port");
 }
 
+static void
+forward_read(struct fields *f, struct control_request *request)
+{
+	struct forward *forward = &request->forward;
+
+	take_copy(f, "name", forward->name, sizeof(forward->name));
+	if (!forward_name_is_good(forward->name))
+		spoil(f, "name");
+	if (!forward_transports_parse(take_text(f, "transport"), &forward->transports))
+		spoil(f, "transport");
+	if (!port_range_parse(take_text(f, "external_ports"), &forward->external))
+		spoil(f, "external_ports");
+	if (!forward_target_parse(take_text(f, "target"), &forward->target))
+		spoil(f, "target");
+	if (json_object_get(f->object, "remote") &&
+	    !forward_remote_parse(take_text(f, "remote"), &forward->remote))
+		spoil(f, "remote");
+	if (json_object_get(f->object, "helper") &&
+	    !helper_parse(take_text(f, "helper"), &forward->helper))
+		spoil(f, "helper");
+	if (json_object_get(f->object, "description"))
+		take_copy(f, "description", forward->description, sizeof(forward->description));
+}
+
+/* The reverse, with what differs from nothing. */
+static void
+forward_write(const struct forward *forward, json_t *root)
+{
+	static const char *const transports[] = {"", "tcp", "udp", "both"};
+	char text[ADDRESS_TEXT_SIZE], remote[PREFIX_TEXT_SIZE];
+
+	json_object_set_new(root, "name", json_string(forward->name));
+	json_object_set_new(root, "transport", json_string(transports[forward->transports & 3]));
+	json_object_set_new(root, "external_ports",
+			    json_sprintf("%u-%u", forward->external.first, forward->external.last));
+	json_object_set_new(root, "target",
+			    json_sprintf("%s:%u", address_print(&forward->target.address, text),
+					 forward->target.port));
+	if (forward->remote.length)
+		json_object_set_new(root, "remote",
+				    json_string(prefix_print(&forward->remote, remote)));
+	if (forward->helper)
+		json_object_set_new(root, "helper", json_string("ftp"));
+	if (forward->description[0])
+		json_object_set_new(root, "description", json_string(forward->description));
+}
+
 static const struct command_row {
 	const char *name;
 	void (*read)(struct fields *, struct control_request *);
@@ -900,6 +997,7 @@ static const struct command_row {
     [CONTROL_STATUS] = {"status", no_arguments},   [CONTROL_LIST] = {"list", filter_read},
     [CONTROL_SHOW] = {"show", target_read},	   [CONTROL_REMOVE] = {"remove", target_read},
     [CONTROL_VERSION] = {"version", no_arguments}, [CONTROL_RELOAD] = {"reload", no_arguments},
+    [CONTROL_ADD] = {"add", forward_read},
 };
 
 static bool
@@ -953,7 +1051,11 @@ control_request_encode(const struct control_request *request, char *out, size_t 
 				    json_string(transport_name(filter->transport)));
 	if (request->sessions)
 		json_object_set_new(root, "sessions", json_true());
-	if (target->id) {
+	if (request->command == CONTROL_ADD)
+		forward_write(&request->forward, root);
+	if (target->name[0]) {
+		json_object_set_new(root, "name", json_string(target->name));
+	} else if (target->id) {
 		json_object_set_new(root, "id", uint_json(target->id));
 	} else if (target->port) {
 		json_object_set_new(root, "transport",

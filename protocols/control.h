@@ -31,6 +31,7 @@ enum control_command {
 	CONTROL_LIST,
 	CONTROL_SHOW,
 	CONTROL_REMOVE,
+	CONTROL_ADD,
 	CONTROL_VERSION,
 	CONTROL_RELOAD,
 	CONTROL_COMMANDS
@@ -46,8 +47,9 @@ struct control_filter {
 	enum transport transport;
 };
 
-/* Which lease: by id, or (id 0) by external port. */
+/* Which lease: by id, or (id 0) by external port; all leases of a forward: by its name. */
 struct control_target {
+	char name[FORWARD_NAME_SIZE]; /* "" = one lease */
 	uint64_t id;
 	enum transport transport;
 	uint16_t port;
@@ -58,6 +60,7 @@ struct control_request {
 	struct control_filter filter; /* LIST */
 	bool sessions;		      /* LIST: those of each lease, too */
 	struct control_target target; /* SHOW, REMOVE */
+	struct forward forward;	      /* ADD; what the config would refuse is not refused yet */
 };
 
 /* How a reply ends. */
@@ -66,8 +69,9 @@ enum control_result {
 	CONTROL_NOT_PERMITTED,
 	CONTROL_NOT_FOUND,
 	CONTROL_BAD_REQUEST,
-	CONTROL_FAILED, /* understood and allowed, but it did not work */
-	CONTROL_BUSY,	/* too many readers */
+	CONTROL_FAILED,	  /* understood and allowed, but it did not work */
+	CONTROL_BUSY,	  /* too many readers */
+	CONTROL_CONFLICT, /* what the config has, or another forward, stands in the way */
 	CONTROL_RESULTS
 };
 
@@ -91,6 +95,7 @@ struct control_lease {
 	char description[MAPPING_DESCRIPTION_MAX + 1];
 	bool enabled;
 	struct address remote; /* only from this host; unspecified: from any */
+	uint8_t remote_length; /* or from this prefix, as struct prefix has it; 0: one host */
 	uint32_t upnp_index;   /* CONTROL_NO_INDEX: UPnP is off */
 	char user_agent[MAPPING_AGENT_MAX + 1];
 	uint64_t live; /* sessions now; CONTROL_UNKNOWN: the kernel would not say */
@@ -211,8 +216,12 @@ bool control_request_decode(const char *line, size_t length, struct control_requ
 bool control_reply_decode(const char *line, size_t length, struct control_reply *, char *why,
 			  size_t why_size);
 
-/* "12", "tcp:8080", "udp:53". */
+/* "12", "tcp:8080", "udp:53", or the name of a forward. */
 bool control_target_parse(const char *text, struct control_target *);
+
+/* "NAME", "TRANSPORT:PORT[-PORT]" and "ADDRESS[:PORT]" into *out, whose other parts stay as they
+ * are.  NULL, or what is expected. */
+const char *control_forward_parse(const char *const word[3], struct forward *out);
 
 /* One lease, session, or the status, as --json shows it: one object without a newline. */
 size_t control_lease_json(const struct control_lease *, char *out, size_t size);

@@ -106,10 +106,12 @@ forward_name_is_good(const char *name)
 }
 
 const char *
-forward_fault(const struct forward *forward)
+forward_complete(struct forward *forward)
 {
 	bool range = forward->external.first != forward->external.last;
 
+	if (!forward->target.port)
+		forward->target.port = forward->external.first;
 	if (!address_is_ipv4(&forward->target.address) ||
 	    address_scope(&forward->target.address) == ADDRESS_UNUSABLE)
 		return "an IPv4 address that other hosts can reach as target";
@@ -120,4 +122,91 @@ forward_fault(const struct forward *forward)
 	if (forward->helper == HELPER_FTP && (range || forward->transports != FORWARD_TCP))
 		return "one port of tcp for helper = ftp";
 	return NULL;
+}
+
+/* Strict decimal, within 1-65535. */
+static bool
+parse_port(const char *text, size_t length, uint16_t *out)
+{
+	uint32_t value = 0;
+
+	if (length == 0 || length > 5 || text[0] == '0')
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		value = value * 10 + (uint32_t)(text[i] - '0');
+	}
+	*out = (uint16_t)value;
+	return value <= UINT16_MAX;
+}
+
+bool
+port_range_parse(const char *text, struct port_range *out)
+{
+	size_t length = strcspn(text, "-");
+
+	if (!parse_port(text, length, &out->first))
+		return false;
+	out->last = out->first;
+	if (text[length] && !parse_port(text + length + 1, strlen(text + length + 1), &out->last))
+		return false;
+	return out->first <= out->last;
+}
+
+bool
+forward_target_parse(const char *text, struct endpoint *out)
+{
+	char address[ADDRESS_TEXT_SIZE];
+	size_t length = strcspn(text, ":");
+
+	if (length >= sizeof(address))
+		return false;
+	memcpy(address, text, length);
+	address[length] = '\0';
+	out->port = 0;
+	if (text[length] && !parse_port(text + length + 1, strlen(text + length + 1), &out->port))
+		return false;
+	return address_parse(address, &out->address);
+}
+
+bool
+forward_remote_parse(const char *text, struct prefix *out)
+{
+	if (!prefix_parse(text, out) || !address_is_ipv4(&out->address) || out->length < 96)
+		return false;
+	if (out->length == 96) /* all there are */
+		*out = (struct prefix){.length = 0};
+	return out->length == 0 || !address_is_unspecified(&out->address);
+}
+
+/* -1: none of them. */
+static int
+choose(const char *const *words, int count, const char *word)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(words[i], word) == 0)
+			return i;
+	return -1;
+}
+
+bool
+forward_transports_parse(const char *text, uint8_t *out)
+{
+	/* In the order of the sets 1, 2 and 3. */
+	static const char *const words[] = {"tcp", "udp", "both"};
+	int chosen = choose(words, 3, text);
+
+	*out = (uint8_t)(chosen + 1);
+	return chosen >= 0;
+}
+
+bool
+helper_parse(const char *text, enum helper *out)
+{
+	static const char *const words[] = {[HELPER_NONE] = "none", [HELPER_FTP] = "ftp"};
+	int chosen = choose(words, 2, text);
+
+	*out = (enum helper)chosen;
+	return chosen >= 0;
 }

@@ -179,8 +179,16 @@ bool forwards_overlap(const struct forward *, const struct forward *);
  * not taken for an id.
  */
 bool forward_name_is_good(const char *);
-/* What its parts do not show: NULL if they fit together, else what is expected. */
-const char *forward_fault(const struct forward *);
+/* Fills in the target's port where it was left out (0).  NULL if the parts fit together, else what
+ * is expected. */
+const char *forward_complete(struct forward *);
+
+/* The forms in which the config and the CLI say them.  False: not so, *out may be half written. */
+bool port_range_parse(const char *text, struct port_range *);	/* "80", "8000-8010" */
+bool forward_target_parse(const char *text, struct endpoint *); /* "192.168.1.10", with ":80" */
+bool forward_remote_parse(const char *text, struct prefix *);	/* "198.51.100.0/24" */
+bool forward_transports_parse(const char *text, uint8_t *);	/* "tcp", "udp", "both" */
+bool helper_parse(const char *text, enum helper *);		/* "none", "ftp" */
 
 /* A lease as shown to the admin and as it will be stored. */
 struct lease_record {

@@ -91,17 +91,7 @@ static bool
 take_range(const struct key *key, const char *word, void *slot)
 {
 	(void)key;
-	size_t length = strcspn(word, "-");
-	uint32_t first, last;
-	if (!parse_number(word, length, &first))
-		return false;
-	last = first;
-	if (word[length] && !parse_number(word + length + 1, strlen(word + length + 1), &last))
-		return false;
-	if (first < 1 || last < first || last > PORT_MAX)
-		return false;
-	*(struct port_range *)slot = (struct port_range){(uint16_t)first, (uint16_t)last};
-	return true;
+	return port_range_parse(word, slot);
 }
 
 /* The word's place among "a|b|c"; -1: none of them. */
@@ -143,13 +133,11 @@ take_log_target(const struct key *key, const char *word, void *slot)
 	return chosen >= 0;
 }
 
-/* The choices stand for the sets {TCP}, {UDP} and both: 1, 2, 3. */
 static bool
 take_transports(const struct key *key, const char *word, void *slot)
 {
-	int chosen = choose(key->expected, word);
-	*(uint8_t *)slot = (uint8_t)(chosen + 1);
-	return chosen >= 0;
+	(void)key;
+	return forward_transports_parse(word, slot);
 }
 
 static bool
@@ -222,46 +210,25 @@ take_client(const struct key *key, const char *word, void *slot)
 	return rule->has_client;
 }
 
-/* Address and port, which may be left out: 0. */
 static bool
 take_target(const struct key *key, const char *word, void *slot)
 {
 	(void)key;
-	struct endpoint *target = slot;
-	char address[ADDRESS_TEXT_SIZE];
-	size_t length = strcspn(word, ":");
-	uint32_t port = 0;
-	if (length >= sizeof(address))
-		return false;
-	memcpy(address, word, length);
-	address[length] = '\0';
-	if (word[length] && (!parse_number(word + length + 1, strlen(word + length + 1), &port) ||
-			     port < 1 || port > PORT_MAX))
-		return false;
-	target->port = (uint16_t)port;
-	return address_parse(address, &target->address);
+	return forward_target_parse(word, slot);
 }
 
-/* The shortest prefix says as much as none. */
 static bool
 take_remote(const struct key *key, const char *word, void *slot)
 {
 	(void)key;
-	struct prefix *remote = slot;
-	if (!prefix_parse(word, remote) || !address_is_ipv4(&remote->address) ||
-	    remote->length < 96)
-		return false;
-	if (remote->length == 96)
-		*remote = (struct prefix){.length = 0};
-	return remote->length == 0 || !address_is_unspecified(&remote->address);
+	return forward_remote_parse(word, slot);
 }
 
 static bool
 take_helper(const struct key *key, const char *word, void *slot)
 {
-	int chosen = choose(key->expected, word);
-	*(enum helper *)slot = (enum helper)chosen;
-	return chosen >= 0;
+	(void)key;
+	return helper_parse(word, slot);
 }
 
 static bool
@@ -538,9 +505,7 @@ close_forward(const char *title, unsigned line)
 				   "and \".\" that begins with a letter");
 	strcpy(forward->name, title);
 	forward->line = line;
-	if (!forward->target.port)
-		forward->target.port = forward->external.first;
-	const char *expected = forward_fault(forward);
+	const char *expected = forward_complete(forward);
 	if (expected)
 		return complain(&reading->complaint, line, "forward \"%s\": expected %s", title,
 				expected);

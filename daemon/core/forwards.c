@@ -207,3 +207,12 @@ forwards_by_name(const struct lease_table *table, const char *name)
 		lease = lease_next_static(lease);
 	return lease;
 }
+
+bool
+forwards_has_all(const struct lease_table *table, const struct forward *f)
+{
+	for (int i = 0; i < TRANSPORTS; i++)
+		if ((f->transports & set_of(transports[i])) && !find_alike(table, f, transports[i]))
+			return false;
+	return true;
+}

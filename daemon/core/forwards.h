@@ -24,5 +24,7 @@ bool forwards_add(struct lease_table *, struct transaction *, const struct forwa
 const struct lease *forwards_conflict(const struct lease_table *, const struct forward *);
 /* The first lease of the forward of this name; NULL: none. */
 const struct lease *forwards_by_name(const struct lease_table *, const char *name);
+/* Are there leases for all its transports? */
+bool forwards_has_all(const struct lease_table *, const struct forward *);
 
 #endif

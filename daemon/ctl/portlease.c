@@ -17,6 +17,7 @@ struct arguments {
 	bool help;
 	struct control_filter filter;
 	bool sessions;
+	struct forward forward; /* what its options say */
 	size_t operands;
 	char **operand;
 };
@@ -39,7 +40,8 @@ enum {
 	VERSION = 16,
 	RELOAD = 32,
 	HELP = 64,
-	ASKING = STATUS | LIST | SHOW | REMOVE | VERSION | RELOAD
+	ADD = 128,
+	ASKING = STATUS | LIST | SHOW | REMOVE | VERSION | RELOAD | ADD
 };
 
 static int run_status(const struct arguments *);
@@ -48,6 +50,7 @@ static int run_show(const struct arguments *);
 static int run_remove(const struct arguments *);
 static int run_version(const struct arguments *);
 static int run_reload(const struct arguments *);
+static int run_add(const struct arguments *);
 static int run_help(const struct arguments *);
 
 /* In the order of the bits above. */
@@ -60,6 +63,8 @@ static const struct subcommand subcommands[] = {
     {"version", "", "versions of this program and of the daemon", 0, 0, run_version},
     {"reload", "", "read the configuration again (root and group portlease)", 0, 0, run_reload},
     {"help", "[SUBCOMMAND]", "this list, or the options of a subcommand", 0, 1, run_help},
+    {"add", "NAME TRANSPORT:PORTS TARGET",
+     "publish a server until the daemon ends (root and group portlease)", 3, 3, run_add},
 };
 
 enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
@@ -127,6 +132,27 @@ set_transport(struct arguments *arguments, const char *value)
 	return transport_find(value, &arguments->filter.transport);
 }
 
+static bool
+set_remote(struct arguments *arguments, const char *value)
+{
+	return forward_remote_parse(value, &arguments->forward.remote);
+}
+
+static bool
+set_helper(struct arguments *arguments, const char *value)
+{
+	return helper_parse(value, &arguments->forward.helper);
+}
+
+static bool
+set_description(struct arguments *arguments, const char *value)
+{
+	struct forward *forward = &arguments->forward;
+
+	snprintf(forward->description, sizeof(forward->description), "%s", value);
+	return strlen(value) < sizeof(forward->description);
+}
+
 static const struct option_row {
 	const char *name;
 	const char *value; /* NULL: it takes none */
@@ -141,6 +167,12 @@ static const struct option_row {
      "nat-pmp, pcp, upnp or static", LIST, set_protocol},
     {"--transport", "TRANSPORT", "only leases of tcp or udp", "tcp or udp", LIST, set_transport},
     {"--sessions", NULL, "below each lease its live connections", NULL, LIST, set_sessions},
+    {"--remote", "ADDRESS[/LENGTH]", "only for these hosts outside",
+     "an IPv4 address or prefix without host bits", ADD, set_remote},
+    {"--helper", "HELPER", "ftp: let the data connections of an FTP server in", "none or ftp", ADD,
+     set_helper},
+    {"--description", "TEXT", "shown in lists", "a text of at most 127 octets", ADD,
+     set_description},
     {"--json", NULL, "one JSON document instead of text", NULL, ASKING, set_json},
     {"--socket", "PATH", "the daemon's control socket, if not " DEFAULT_SOCKET, "a path", ASKING,
      set_socket},
@@ -166,10 +198,10 @@ print_usage(FILE *out)
 {
 	fputs("usage: portlease [--socket PATH] [--json] SUBCOMMAND ...\n", out);
 	for (int i = 0; i < SUBCOMMANDS; i++)
-		fprintf(out, "  %-8s %-13s %s\n", subcommands[i].name, subcommands[i].operands,
+		fprintf(out, "  %-8s %-28s %s\n", subcommands[i].name, subcommands[i].operands,
 			subcommands[i].help);
 	fputs("`portlease help SUBCOMMAND` says more; LEASE is an ID, tcp:PORT or udp:PORT "
-	      "(external port).\n",
+	      "(external port), to remove also a forward's NAME.\n",
 	      out);
 }
 
@@ -187,7 +219,7 @@ print_subcommand(const struct subcommand *subcommand)
 	       subcommand->help);
 	for (int i = 0; i < OPTIONS; i++)
 		if (options[i].of & bit)
-			printf("  %-11s %-16s %s\n", options[i].name,
+			printf("  %-13s %-16s %s\n", options[i].name,
 			       options[i].value ? options[i].value : "", options[i].help);
 }
 
@@ -457,6 +489,24 @@ run_remove(const struct arguments *arguments)
 	return worst;
 }
 
+static int
+run_add(const struct arguments *arguments)
+{
+	const char *name = arguments->operand[0];
+	struct control_reply reply;
+	struct question question = {
+	    {.command = CONTROL_ADD, .forward = arguments->forward}, name, keep_reply, &reply};
+	int code;
+
+	control_forward_parse((const char *const *)arguments->operand, &question.request.forward);
+	code = ask(arguments, &question);
+	if (code == DONE && arguments->json)
+		printf("{\"forward\":\"%s\",\"result\":\"ok\"}\n", name);
+	else if (code == DONE)
+		printf("added %s\n", name);
+	return code;
+}
+
 /* Command line */
 
 /* Takes the option at argv[*at], and its value.  False: said why. */
@@ -487,12 +537,37 @@ take_option(struct arguments *arguments, unsigned *used, char **argv, int *at)
 	return true;
 }
 
+/* Are the operands in the form of this subcommand's?  False: said why. */
+static bool
+reads(const struct subcommand *subcommand, const struct arguments *arguments)
+{
+	struct control_target target;
+	struct forward forward = arguments->forward;
+	const char *expected = NULL;
+
+	if (subcommand->run == run_add)
+		expected = control_forward_parse((const char *const *)arguments->operand, &forward);
+	if (expected) {
+		complain("add: expected %s", expected);
+		return false;
+	}
+	if (subcommand->run != run_show && subcommand->run != run_remove)
+		return true;
+	for (size_t i = 0; i < arguments->operands; i++)
+		if (!control_target_parse(arguments->operand[i], &target) ||
+		    (subcommand->run == run_show && target.name[0])) {
+			complain("\"%s\" is not an ID, tcp:PORT or udp:PORT%s",
+				 arguments->operand[i],
+				 subcommand->run == run_show ? "" : ", nor the NAME of a forward");
+			return false;
+		}
+	return true;
+}
+
 /* Is all that was given right for this subcommand?  False: said why. */
 static bool
 fits(const struct subcommand *subcommand, const struct arguments *arguments, unsigned used)
 {
-	struct control_target target;
-
 	for (int i = 0; i < OPTIONS; i++)
 		if ((used & 1u << i) && !(options[i].of & 1u << (subcommand - subcommands))) {
 			complain("%s is not an option of %s", options[i].name, subcommand->name);
@@ -500,20 +575,12 @@ fits(const struct subcommand *subcommand, const struct arguments *arguments, uns
 		}
 	if (arguments->operands < subcommand->min || arguments->operands > subcommand->max) {
 		complain("%s: %s (see portlease help %s)", subcommand->name,
-			 arguments->operands < subcommand->min ? "which lease?"
+			 arguments->operands < subcommand->min ? "an argument is missing"
 							       : "too many arguments",
 			 subcommand->name);
 		return false;
 	}
-	if (subcommand->run != run_show && subcommand->run != run_remove)
-		return true;
-	for (size_t i = 0; i < arguments->operands; i++)
-		if (!control_target_parse(arguments->operand[i], &target)) {
-			complain("\"%s\" is not an ID, tcp:PORT or udp:PORT",
-				 arguments->operand[i]);
-			return false;
-		}
-	return true;
+	return reads(subcommand, arguments);
 }
 
 static int

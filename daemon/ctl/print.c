@@ -150,6 +150,10 @@ cell_index(const struct control_lease *l, char out[CELL_SIZE])
 static const char *
 cell_remote(const struct control_lease *l, char out[CELL_SIZE])
 {
+	const struct prefix remote = {l->remote, l->remote_length};
+
+	if (l->remote_length)
+		return prefix_print(&remote, out);
 	return address_is_unspecified(&l->remote) ? "-" : address_print(&l->remote, out);
 }
 

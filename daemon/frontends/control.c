@@ -6,6 +6,7 @@
  */
 #include "control.h"
 #include "../core/decision.h"
+#include "../core/forwards.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -332,6 +333,7 @@ put_lease(struct client *client, const struct lease *lease)
 	    .connections = engine_connections(options->engine, lease),
 	    .enabled = !record->disabled,
 	    .remote = record->remote,
+	    .remote_length = record->remote_length,
 	    .upnp_index =
 		options->config->upnp.on ? (uint32_t)lease_index(lease) : CONTROL_NO_INDEX,
 	};
@@ -424,21 +426,54 @@ work_show(struct client *client)
 	}
 }
 
+/* Where a forward comes from: "FILE:LINE", or that it was added. */
+static void
+name_source(const struct client *client, const struct lease *lease, char *out, size_t size)
+{
+	const char *file = client->control->options.config_path;
+
+	if (lease->record.line)
+		snprintf(out, size, "%s:%u", file, lease->record.line);
+	else
+		snprintf(out, size, "added at run time");
+}
+
+/* The next that the request means, which its end has not reached yet; NULL: none. */
+static const struct lease *
+next_to_remove(const struct client *client)
+{
+	const char *name = client->request.target.name;
+
+	return name[0] ? forwards_by_name(engine_leases(client->control->options.engine), name)
+		       : find_target(client);
+}
+
 static void
 work_remove(struct client *client)
 {
 	const struct control_options *options = &client->control->options;
-	const struct lease *lease = find_target(client);
+	const struct lease *lease = next_to_remove(client);
 	monotime now = options->now();
+	char why[CONTROL_WHY_SIZE], source[CONTROL_WHY_SIZE / 2];
 	uint64_t id;
 
 	if (!lease) {
 		finish(client, CONTROL_NOT_FOUND, "no such lease");
 		return;
 	}
-	id = lease->record.id;
-	log_info("control", "remove", "lease=%" PRIu64 " uid=%u", id, (unsigned)client->uid);
-	engine_remove(options->engine, id, now);
+	if (lease->record.line) {
+		name_source(client, lease, source, sizeof(source));
+		snprintf(why, sizeof(why), "it is forward \"%s\" of %s: remove it there",
+			 lease->record.name, source);
+		finish(client, CONTROL_CONFLICT, why);
+		return;
+	}
+	do {
+		id = lease->record.id;
+		log_info("control", "remove", "lease=%" PRIu64 " uid=%u", id,
+			 (unsigned)client->uid);
+	} while (engine_remove(options->engine, id, now) && client->request.target.name[0] &&
+		 (lease = next_to_remove(client)));
 	engine_flush(options->engine, now);
 	options->changed(options->arg);
 	if (lease_table_by_id(engine_leases(options->engine), id))
@@ -446,6 +481,56 @@ work_remove(struct client *client)
 		       "the kernel did not take the mapping away; see the log");
 	else
 		finish(client, CONTROL_OK, "");
+}
+
+/* All of it or nothing. */
+static bool
+add_forward(struct client *client, const struct forward *forward)
+{
+	const struct control_options *options = &client->control->options;
+	const struct lease_table *leases = engine_leases(options->engine);
+	monotime now = options->now();
+	const struct lease *part;
+	bool good;
+
+	(void)engine_add_forward(options->engine, forward, now);
+	engine_flush(options->engine, now);
+	good = forwards_has_all(leases, forward);
+	while (!good && (part = forwards_by_name(leases, forward->name)) &&
+	       engine_remove(options->engine, part->record.id, now))
+		;
+	engine_flush(options->engine, now);
+	options->changed(options->arg);
+	return good;
+}
+
+static void
+work_add(struct client *client)
+{
+	struct forward *forward = &client->request.forward;
+	const char *expected = forward_complete(forward);
+	const struct lease *other =
+	    forwards_conflict(engine_leases(client->control->options.engine), forward);
+	char why[CONTROL_WHY_SIZE], source[CONTROL_WHY_SIZE / 2];
+
+	if (expected) {
+		snprintf(why, sizeof(why), "expected %s", expected);
+		finish(client, CONTROL_BAD_REQUEST, why);
+		return;
+	}
+	if (other) {
+		name_source(client, other, source, sizeof(source));
+		snprintf(why, sizeof(why),
+			 "forward \"%s\" (%s) has its name, or a port and a remote host in common",
+			 other->record.name, source);
+		finish(client, CONTROL_CONFLICT, why);
+		return;
+	}
+	log_info("control", "add", "forward=\"%s\" uid=%u", forward->name, (unsigned)client->uid);
+	if (add_forward(client, forward))
+		finish(client, CONTROL_OK, "");
+	else
+		finish(client, CONTROL_FAILED, "the kernel did not take the forward; see the log");
 }
 
 static void
@@ -552,6 +637,7 @@ static const struct command {
     [CONTROL_STATUS] = {false, work_status},   [CONTROL_LIST] = {false, work_list},
     [CONTROL_SHOW] = {false, work_show},       [CONTROL_REMOVE] = {true, work_remove},
     [CONTROL_VERSION] = {false, work_version}, [CONTROL_RELOAD] = {true, work_reload},
+    [CONTROL_ADD] = {true, work_add},
 };
 
 /* Traffic */

@@ -32,8 +32,9 @@ struct control_options {
 	struct engine *engine;	   /* borrowed, as all here */
 	struct sessions *sessions; /* NULL: nothing is known of them */
 	const struct config *config;
-	int fd;	     /* of control_bind(); becomes control's from here on */
-	gid_t group; /* control_group() */
+	const char *config_path; /* as the admin knows it */
+	int fd;			 /* of control_bind(); becomes control's from here on */
+	gid_t group;		 /* control_group() */
 	monotime started;
 	monotime (*now)(void);
 	/* A request changed the leases: look at the engine's timer again. */

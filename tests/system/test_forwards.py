@@ -4,7 +4,7 @@ import pytest
 
 from clients import natpmp_map, pcp_map
 from ftp import FILE, FtpServer, fetch
-from lab import LAN1, LAN2, REMOTE, REMOTE2, REMOTE3, WAN, Host, Lab
+from lab import LAN1, LAN2, REMOTE, REMOTE2, REMOTE3, WAN, Host
 
 BOTH = pytest.mark.parametrize("transport", ["tcp", "udp"])
 PASSIVE = pytest.mark.parametrize("passive", ["PASV", "EPSV"])
@@ -138,3 +138,58 @@ def test_protocols_find_a_forward_there_before_them(lab, daemon):
     other = natpmp_map(lab.lan2, "udp", 8005, 8005, 600)
     assert other.result == 0 and not 8000 <= other.external <= 8009
     assert len(daemon.leases("--protocol", "static")) == 2
+
+
+def test_added_and_removed_while_the_daemon_runs(lab):
+    daemon = lab.daemon(extra=forward("web", transport="tcp", external_ports=80, target=f"{LAN1}:8080"))
+    lab.server(lab.lan1, "tcp", 22)
+    lab.server(lab.lan1, "udp", 22)
+    daemon.cli("add", "shell", "both:2222", f"{LAN1}:22", "--remote", "11.0.0.8/30", "--description", "for us")
+    for transport in ("tcp", "udp"):
+        assert lab.wan.talk(transport, WAN, 2222).startswith(f"lan1 saw {REMOTE}:")
+    assert [(l["transport"], l["name"], l["remote_address"], l["description"])
+            for l in daemon.leases("--protocol", "static") if l["name"] == "shell"] == \
+        [(t, "shell", "11.0.0.8/30", "for us") for t in ("tcp", "udp")]
+
+    def refused(*arguments):
+        done = daemon.cli(*arguments, check=False)
+        assert done.returncode == 1, done
+        return done.stderr
+
+    # What stands in the way, and where it is; the config's can be removed there alone.
+    assert f'forward "web" ({daemon.config}:5)' in refused("add", "other", "tcp:79-81", LAN2)
+    assert 'forward "shell" (added at run time)' in refused("add", "other", "udp:2222", LAN2, "--remote", REMOTE)
+    assert 'forward "shell" (added at run time)' in refused("add", "shell", "udp:3333", LAN2)
+    assert f'it is forward "web" of {daemon.config}:5: remove it there' in refused("remove", "web")
+    assert f"{daemon.config}:5" in refused("remove", "tcp:80")
+    daemon.cli("add", "other", "udp:2222", LAN2, "--remote", "11.0.0.13")
+    daemon.cli("remove", "shell", "other")
+    assert [l["name"] for l in daemon.leases()] == ["web"]
+    for transport in ("tcp", "udp"):
+        assert lab.wan.refused(transport, WAN, 2222)
+
+
+def test_a_forward_takes_the_port_of_a_lease(lab, daemon):
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    kept = natpmp_map(lab.lan1, "tcp", 8001, 4100).external
+    lab.server(lab.lan2, "tcp", 4000)
+    daemon.cli("add", "taker", "tcp:3990-4010", LAN2)
+    assert lab.wan.tcp(WAN, 4000).startswith("lan2 saw")
+    daemon.logged("lease: taken-by-forward .*external=4000")
+    assert sorted(l["external_port"] for l in daemon.leases()) == [3990, kept]
+    # It asks again, and gets another one.
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external not in range(3990, 4011)
+    daemon.cli("remove", "tcp:4005")
+    assert lab.wan.refused("tcp", WAN, 4000)
+    assert natpmp_map(lab.lan2, "tcp", 4005, 4005).external == 4005
+
+
+def test_a_lost_table_comes_back_with_its_forwards(lab):
+    daemon = lab.daemon(extra=forward("range", transport="udp", external_ports="500-900", target=LAN1)
+                        + forward("files", transport="tcp", external_ports=21, target=LAN1, helper="ftp"))
+    lab.server(lab.lan1, "udp", 700)
+    lab.closing(FtpServer(lab.lan1))
+    lab.gw.run("nft", "delete", "table", "inet", "portlease")
+    daemon.logged("table restored")
+    assert lab.wan.udp(WAN, 700).startswith("lan1 saw")
+    assert fetch(lab.wan, WAN, 21, "PASV") == FILE

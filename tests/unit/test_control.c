@@ -113,10 +113,13 @@ lease_as_documented(void **state)
 	assert_non_null(strstr(text, "\"external_address\":null"));
 	assert_non_null(strstr(text, "\"live\":null"));
 	assert_non_null(strstr(text, "\"remaining\":null"));
+	lease.remote = address("198.51.100.0");
+	lease.remote_length = 120;
 	lease.more_ports = 10;
 	snprintf(lease.name, sizeof(lease.name), "cameras");
 	assert_true(control_lease_json(&lease, text, sizeof(text)) > 0);
 	assert_non_null(strstr(text, "\"ports\":11"));
+	assert_non_null(strstr(text, "\"remote_address\":\"198.51.100.0/24\""));
 	assert_non_null(strstr(text, "\"name\":\"cameras\""));
 	assert_int_equal(control_lease_json(&lease, text, 100), 0);
 }
@@ -552,7 +555,6 @@ targets(void **state)
 					  " 1",
 					  "1 ",
 					  "01",
-					  "tcp",
 					  "tcp:",
 					  "tcp:0",
 					  "tcp:65536",
@@ -574,7 +576,10 @@ targets(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (control_target_parse(bad[i], &target))
 			fail_msg("taken: \"%s\"", bad[i]);
+	assert_true(control_target_parse("web server", &target));
+	assert_string_equal(target.name, "web server");
 	assert_true(control_target_parse("12", &target));
+	assert_string_equal(target.name, "");
 	assert_int_equal(target.id, 12);
 	assert_int_equal(target.port, 0);
 	assert_true(control_target_parse("9223372036854775807", &target));
