@@ -180,6 +180,7 @@ run-fuzzers: $(FUZZERS)
 MAN8 = $(wildcard daemon/*.8 daemon/ctl/*.8)
 MAN5 = $(wildcard conf/*.5)
 MODULES = $(wildcard conf/modules-load.d/*.conf)
+EXAMPLES = $(wildcard conf/examples/*.conf)
 # Says where the daemon is: $(call install_located,FILE,MODE,AT)
 install_located = sed 's|@sbindir@|$(PREFIX)/sbin|g; s|@bindir@|$(PREFIX)/bin|g' $1 | install -D -m $2 /dev/stdin $(DESTDIR)$3
 .PHONY: install uninstall
@@ -196,12 +197,14 @@ install: all ## install below DESTDIR and PREFIX (an existing portlease.conf is 
 	install -D -m 644 conf/portlease.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/portlease.conf
 	install -D -m 644 conf/portlease.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/portlease.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/modules-load.d $(MODULES)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/portlease/examples $(EXAMPLES)
 	test -e $(DESTDIR)/etc/portlease/portlease.conf || install -m 644 -t $(DESTDIR)/etc/portlease conf/portlease.conf
 uninstall: ## remove what install put there, but for the configuration
 	cd $(DESTDIR)$(PREFIX) && rm -f sbin/portleased bin/portlease share/bash-completion/completions/portlease \
 		$(patsubst %,share/man/man8/%,$(notdir $(MAN8))) $(patsubst %,share/man/man5/%,$(notdir $(MAN5))) \
 		lib/systemd/system/portleased.service lib/sysusers.d/portlease.conf lib/tmpfiles.d/portlease.conf \
-		$(patsubst %,lib/modules-load.d/%,$(notdir $(MODULES)))
+		$(patsubst %,lib/modules-load.d/%,$(notdir $(MODULES))) \
+		$(patsubst %,share/doc/portlease/examples/%,$(notdir $(EXAMPLES)))
 	rm -f $(DESTDIR)$(PREFIX)/libexec/portlease/portleased-upnp $(DESTDIR)/etc/init.d/portleased
 	-rmdir $(DESTDIR)$(PREFIX)/libexec/portlease
 

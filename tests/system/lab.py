@@ -361,7 +361,8 @@ class Daemon:
         self.log_path = os.path.join(lab.folder, self.name + ".log")
         text = f'state-directory = "{lab.folder}/{self.name}.state"\ncontrol-socket = "{self.socket}"\nuser = nobody\n'
         text += f'worker-user = 54322\n{extra}\n'
-        text += "".join(f'lan "{name}" {{}}\n' for name in lan) + f'wan "{wan_name}" {{\n{wan}\n}}\n'
+        text += "".join(f'lan "{name}" {{}}\n' for name in lan)
+        text += "" if wan is None else f'wan "{wan_name}" {{\n{wan}\n}}\n'
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(text)
         self.process = None
