@@ -32,7 +32,7 @@
 enum {
 	REPLY_SIZE = 32 * 1024, /* the kernel's dumps come in pieces of at most this */
 	REQUEST_SIZE = 2 * NFT_MESSAGE_MAX,
-	LINES_MAX = 16,	  /* of ours in one chain; more are taken out in another turn */
+	LINES_MAX = 16,	  /* of ours in one chain that are taken out in one turn */
 	LOOK_ATTEMPTS = 8 /* a dump that somebody's commit interrupts is begun again */
 };
 
@@ -311,7 +311,7 @@ ask(struct foreign_chains *f, const struct nft_batch *request, struct heard *hea
 	}
 }
 
-/* A message about a rule; NULL: no memory for one. */
+/* A message about a rule; NULL: memory ran out. */
 static void
 put_rule(struct nft_batch *batch, uint16_t message, uint16_t flags, struct nftnl_rule *rule)
 {
@@ -421,7 +421,24 @@ foreign_chains_put(struct foreign_chains *f, const struct foreign_chain *chain, 
 	error = change(f, NFT_MSG_NEWRULE, NLM_F_CREATE, line); /* without APPEND: at the head */
 	if (line)
 		nftnl_rule_free(line);
+	/* The chain is there: it is iptables' matches that this kernel has not. */
+	if (error == ENOENT && look(f, chain, &heard) == 0)
+		error = EOPNOTSUPP;
 	return error ? refuse(fault, chain, error) : FOREIGN_PUT;
+}
+
+static int
+take_one(struct foreign_chains *f, const struct foreign_chain *chain, uint64_t handle)
+{
+	struct nftnl_rule *line = rule_in(chain);
+	int error;
+
+	if (line)
+		nftnl_rule_set_u64(line, NFTNL_RULE_HANDLE, handle);
+	error = change(f, NFT_MSG_DELRULE, 0, line);
+	if (line)
+		nftnl_rule_free(line);
+	return error;
 }
 
 enum foreign_result
@@ -429,17 +446,13 @@ foreign_chains_take(struct foreign_chains *f, const struct foreign_chain *chain,
 		    struct fault *fault)
 {
 	struct heard heard;
-	int error = look(f, chain, &heard);
+	int error;
 
-	for (size_t i = 0; !error && i < heard.lines; i++) {
-		struct nftnl_rule *line = rule_in(chain);
-
-		if (line)
-			nftnl_rule_set_u64(line, NFTNL_RULE_HANDLE, heard.handle[i]);
-		error = change(f, NFT_MSG_DELRULE, 0, line);
-		if (line)
-			nftnl_rule_free(line);
-	}
+	do {
+		error = look(f, chain, &heard);
+		for (size_t i = 0; !error && i < heard.lines; i++)
+			error = take_one(f, chain, heard.handle[i]);
+	} while (!error && heard.lines == LINES_MAX);
 	if (error && error != ENOENT)
 		return refuse(fault, chain, error);
 	return FOREIGN_ABSENT;

@@ -145,6 +145,13 @@ it_is_known_again(void **state)
 	assert_int_equal(foreign_chains_take(f, &fw4, &fault), FOREIGN_ABSENT);
 	assert_int_equal(times(output(SHOW_FW4), "portlease"), 0);
 	assert_int_equal(times(output(SHOW_FW4), "established"), 2);
+	/* However many there are. */
+	assert_int_equal(put(&fw4), FOREIGN_PUT);
+	for (int i = 0; i < 5; i++)
+		shell("nft list chain inet fw4 forward | nft -f -");
+	assert_int_equal(times(output(SHOW_FW4), "portlease"), 32);
+	assert_int_equal(foreign_chains_take(f, &fw4, &fault), FOREIGN_ABSENT);
+	assert_int_equal(times(output(SHOW_FW4), "portlease"), 0);
 }
 
 static void

@@ -167,6 +167,7 @@ def table(firewall, cells):
         yield f"  {name:26}" + "".join(f"{'+' if cell.marks.get(name) else '! WRONG':14}" for cell in cells)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("firewall", FIREWALLS, ids=[firewall.name for firewall in FIREWALLS])
 def test_the_matrix(firewall, record_property):
     cells = [Cell(firewall, nat) for nat in NATS]
