@@ -11,6 +11,7 @@
 #include "decision.h"
 #include "forwards.h"
 #include "policy.h"
+#include "renumbering.h"
 #include "sweep.h"
 #include "transaction.h"
 #include "../base/log.h"
@@ -38,6 +39,7 @@ struct engine {
 	size_t members;
 	struct firewall_network network;
 	struct address external;
+	struct renumbering renumbering;
 	monotime epoch;
 	bool created; /* the kernel has had our table */
 	bool lost;    /* and has not got it now */
@@ -481,12 +483,44 @@ engine_reviews(const struct engine *e)
 	return e->reviews;
 }
 
+static bool
+is_in_lan(const struct engine *e, const struct address *host)
+{
+	for (size_t i = 0; i < e->network.lan_prefixes; i++)
+		if (prefix_contains(&e->network.lan_prefix[i], host))
+			return true;
+	return false;
+}
+
+/* Their time is over now. */
+static void
+give_up_hosts(struct engine *e, const struct prefix *gone, monotime now)
+{
+	struct lease *lease = lease_table_after_id(e->table, 0);
+	char text[PREFIX_TEXT_SIZE];
+	size_t count = 0;
+
+	for (; lease; lease = lease_table_after_id(e->table, lease->record.id)) {
+		const struct lease_record *r = &lease->record;
+
+		if (r->origin == ORIGIN_STATIC || !prefix_contains(gone, &r->internal.address) ||
+		    is_in_lan(e, &r->internal.address))
+			continue;
+		lease_table_set_lifetime(e->table, lease, r->lifetime, now);
+		count++;
+	}
+	log_info("lan", "prefix gone", "prefix=%s leases=%zu", prefix_print(gone, text), count);
+}
+
 static monotime
 next_deadline(const struct engine *e)
 {
 	const struct lease *lease = lease_table_first_to_end(e->table);
 	monotime next = lease ? lease->record.ends : MONOTIME_NEVER;
+	monotime renumbering = renumbering_due(&e->renumbering);
 
+	if (renumbering < next)
+		next = renumbering;
 	if (e->reviews)
 		next = 0;
 	if (next < e->retry)
@@ -501,9 +535,12 @@ engine_run(struct engine *e, monotime now)
 {
 	const uint64_t reviewed = e->reviewed;
 	struct fault fault;
+	struct prefix gone;
 	struct lease *lease;
 	monotime next, sweep;
 
+	while (renumbering_take(&e->renumbering, now, &gone))
+		give_up_hosts(e, &gone, now);
 	if (now >= e->retry)
 		review(e, now);
 	for (int i = 0; i < EXPIRE_MAX && now >= e->retry; i++) {
@@ -560,6 +597,13 @@ engine_set_network(struct engine *e, const struct firewall_network *network,
 		return rebuild(e, now, fault);
 	error = e->lost ? -ESTALE : firewall_set_network(e->options.firewall, network, fault);
 	return error == -ESTALE ? restore(e, now, fault) : error;
+}
+
+void
+engine_set_lan(struct engine *e, size_t lan, const struct prefix *prefix, size_t count,
+	       monotime now)
+{
+	renumbering_set_lan(&e->renumbering, lan, prefix, count, now);
 }
 
 void

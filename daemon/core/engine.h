@@ -79,6 +79,13 @@ bool engine_add_forward(struct engine *, const struct forward *, monotime now);
 int engine_set_network(struct engine *, const struct firewall_network *,
 		       const struct address *external, monotime now, struct fault *);
 
+/*
+ * A LAN's prefixes as they are now, none while it is gone, down or without an address; lan is the
+ * caller's number of it.  Leases of hosts of a prefix that it has not any more, and that no LAN
+ * has, end once it has had others for RENUMBERING_DELAY; static ones stay.  Then call engine_run().
+ */
+void engine_set_lan(struct engine *, size_t lan, const struct prefix *, size_t count, monotime now);
+
 /* Somebody committed to nftables: look after our table.  Then call engine_run(). */
 void engine_check_table(struct engine *, monotime now);
 

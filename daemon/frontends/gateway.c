@@ -148,6 +148,22 @@ apply_topology(struct gateway *g, struct fault *fault)
 	return error;
 }
 
+static void
+tell_prefixes(struct gateway *g)
+{
+	const struct network_interface *lan;
+
+	for (size_t i = 0; (lan = network_interface(g->options.network, TOPOLOGY_FIRST_LAN + i));
+	     i++) {
+		struct prefix prefix[NETWORK_ADDRESSES];
+		size_t count = lan->up ? lan->addresses : 0;
+
+		for (size_t j = 0; j < count; j++)
+			prefix[j] = lan->address[j].prefix;
+		engine_set_lan(g->options.engine, i, prefix, count, clock_now());
+	}
+}
+
 /* False: one of them exists but cannot be served. */
 static bool
 serve_lans(struct gateway *g)
@@ -188,6 +204,7 @@ follow(struct gateway *g)
 
 	read_forwarding(g);
 	serve_lans(g);
+	tell_prefixes(g);
 	if (apply_topology(g, &fault) < 0) {
 		log_error("firewall", "network not set", "error=\"%s\"", fault.text);
 		try_later(g);
@@ -262,6 +279,7 @@ start(struct gateway *g, char *why, size_t why_size)
 		return false;
 	}
 	g->stale = true;
+	tell_prefixes(g);
 	if (apply_topology(g, &fault) < 0) {
 		snprintf(why, why_size, "%s", fault.text);
 		return false;

@@ -33,6 +33,24 @@ step_wan(struct story *s, struct words *w)
 }
 
 static bool
+step_lan(struct story *s, struct words *w)
+{
+	struct prefix prefix[NETWORK_ADDRESSES];
+	size_t count = 0;
+
+	if (!words_take(w, "none"))
+		do {
+			const char *word = words_next(w);
+
+			if (!prefix_parse(word, &prefix[count++]))
+				return fail_word(s, word, "prefixes, or none");
+		} while (*words_peek(w) && count < NETWORK_ADDRESSES);
+	world_set_lan(&s->world, prefix, count);
+	world_set_external(&s->world, &s->world.external);
+	return true;
+}
+
+static bool
 step_listens(struct story *s, struct words *w)
 {
 	struct place place;
@@ -467,6 +485,7 @@ static const struct {
 	bool (*run)(struct story *, struct words *);
 } steps[] = {
     {"wan", step_wan},
+    {"lan", step_lan},
     {"gateway-listens", step_listens},
     {"kernel-refuses-next", step_refuses},
     {"kernel-fails-next", step_fails},

@@ -174,9 +174,25 @@ world_batch_done(void *arg)
 	world_changed(arg);
 }
 
-/* The LAN's prefix is that of the story. */
+/* The LAN has these prefixes from now on; none: its interface is gone. */
+static inline void
+world_set_lan(struct world *w, const struct prefix *prefix, size_t count)
+{
+	struct network_interface interface = {.name = "br-lan", .index = 1, .up = true};
+
+	interface.addresses = w->network.lan_prefixes = count;
+	for (size_t i = 0; i < count; i++) {
+		interface.address[i] =
+		    (struct network_address){prefix[i].address, prefix[i], false};
+		interface.address[i].address.bytes[15] |= 1;
+		w->network.lan_prefix[i] = prefix[i];
+	}
+	upnp_set_lan(w->upnp, 0, &interface);
+	engine_set_lan(w->engine, 0, prefix, count, w->now);
+}
+
 static inline bool
-world_open_upnp(struct world *w, const struct prefix *lan)
+world_open_upnp(struct world *w)
 {
 	const struct upnp_options options = {
 	    .base = w->base,
@@ -189,15 +205,10 @@ world_open_upnp(struct world *w, const struct prefix *lan)
 	    .changed = world_batch_done,
 	    .arg = w,
 	};
-	struct network_interface interface = {
-	    .name = "br-lan", .index = 1, .up = true, .addresses = 1};
 
-	interface.address[0] = (struct network_address){.address = lan->address, .prefix = *lan};
-	interface.address[0].address.bytes[15] |= 1;
 	w->upnp = w->base ? upnp_new(&options) : NULL;
 	if (!w->upnp)
 		return false;
-	upnp_set_lan(w->upnp, 0, &interface);
 	upnp_set_wan(w->upnp, true, 0);
 	upnp_start(w->upnp);
 	return true;
@@ -236,7 +247,6 @@ world_open(struct world *w, struct config *config, const struct prefix *lan,
 			    .epoch = WORLD_BEGIN,
 			    .random = 2463534242,
 			    .link = -1};
-	w->network = (struct firewall_network){.lan_prefixes = 1, .lan_prefix = {*lan}};
 	snprintf(w->network.wan, sizeof(w->network.wan), "%s", config->wan.interface);
 	options.policy = w->policy = policy_new(config->rule, config->rules);
 	if (!w->policy || firewall_open(&w->firewall, &firewall, NULL) != 0)
@@ -250,8 +260,9 @@ world_open(struct world *w, struct config *config, const struct prefix *lan,
 	w->engine = engine_new(&options, w->now);
 	w->base = event_base_new();
 	world_with_clock = w;
-	if (!w->engine || !world_open_upnp(w, lan))
+	if (!w->engine || !world_open_upnp(w))
 		return false;
+	world_set_lan(w, lan, 1);
 	if (!engine_set_forwards(w->engine, config->forward, config->forwards, w->now))
 		return false;
 	world_set_external(w, external);
