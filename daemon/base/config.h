@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* portlease.conf(5) as plain data.  Reads and checks the file; calls nobody. */
+/* portlease.conf(5) as plain data.  Reads and checks the file; calls nobody (but
+ * asks which interfaces there are, to say what a missing LAN could be). */
 #ifndef PORTLEASE_CONFIG_H
 #define PORTLEASE_CONFIG_H
 

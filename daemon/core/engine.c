@@ -509,7 +509,8 @@ give_up_hosts(struct engine *e, const struct prefix *gone, monotime now)
 		lease_table_set_lifetime(e->table, lease, r->lifetime, now);
 		count++;
 	}
-	log_info("lan", "prefix gone", "prefix=%s leases=%zu", prefix_print(gone, text), count);
+	log_line(LOG_LEVEL_INFO, "lan", "prefix gone", "prefix=%s leases=%zu",
+		 prefix_print(gone, text), count);
 }
 
 static monotime

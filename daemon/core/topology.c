@@ -82,6 +82,16 @@ topology_read(const struct config *config, const struct network *network, struct
 		read_lan(lan, &out->firewall);
 }
 
+size_t
+interface_prefixes(const struct network_interface *interface, struct prefix out[NETWORK_ADDRESSES])
+{
+	size_t count = interface->up ? interface->addresses : 0;
+
+	for (size_t i = 0; i < count; i++)
+		out[i] = interface->address[i].prefix;
+	return count;
+}
+
 bool
 interface_owns(const struct network_interface *interface, const struct address *address)
 {

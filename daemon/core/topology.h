@@ -24,6 +24,9 @@ enum { TOPOLOGY_WAN, TOPOLOGY_FIRST_LAN };
 /* The interfaces of *network: the WAN, then the LANs in the config's order. */
 void topology_read(const struct config *, const struct network *network, struct topology *out);
 
+/* The prefixes that a LAN's hosts are in: none while it is gone, down or without an address. */
+size_t interface_prefixes(const struct network_interface *, struct prefix out[NETWORK_ADDRESSES]);
+
 /* Is it one of the interface's own addresses? */
 bool interface_owns(const struct network_interface *, const struct address *);
 /* May a host there have it: inside a prefix, neither own nor the prefix's network or broadcast

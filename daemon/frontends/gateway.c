@@ -156,10 +156,8 @@ tell_prefixes(struct gateway *g)
 	for (size_t i = 0; (lan = network_interface(g->options.network, TOPOLOGY_FIRST_LAN + i));
 	     i++) {
 		struct prefix prefix[NETWORK_ADDRESSES];
-		size_t count = lan->up ? lan->addresses : 0;
+		size_t count = interface_prefixes(lan, prefix);
 
-		for (size_t j = 0; j < count; j++)
-			prefix[j] = lan->address[j].prefix;
 		engine_set_lan(g->options.engine, i, prefix, count, clock_now());
 	}
 }

@@ -206,6 +206,20 @@ who_is_a_host_of_a_lan(void **state)
 	}
 }
 
+static void
+prefixes_of_a_lan_that_is_up(void **state)
+{
+	struct prefix prefix[NETWORK_ADDRESSES];
+	char text[PREFIX_TEXT_SIZE];
+
+	(void)state;
+	assert_int_equal(interface_prefixes(&interfaces[0], prefix), 0);
+	assert_int_equal(interface_prefixes(&interfaces[2], prefix), 2);
+	assert_string_equal(prefix_print(&prefix[1], text), "10.0.0.0/8");
+	interfaces[2].up = false;
+	assert_int_equal(interface_prefixes(&interfaces[2], prefix), 0);
+}
+
 int
 main(void)
 {
@@ -217,6 +231,7 @@ main(void)
 	    cmocka_unit_test_setup(a_configured_own_address_is_the_source, setup),
 	    cmocka_unit_test_setup(equal_interfaces_give_equal_bytes, setup),
 	    cmocka_unit_test_setup(who_is_a_host_of_a_lan, setup),
+	    cmocka_unit_test_setup(prefixes_of_a_lan_that_is_up, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
