@@ -98,6 +98,9 @@ interface_owns(const struct network_interface *interface, const struct address *
 	for (size_t i = 0; i < interface->addresses; i++)
 		if (address_equal(&interface->address[i].address, address))
 			return true;
+	for (size_t i = 0; i < interface->ipv6_addresses; i++)
+		if (address_equal(&interface->ipv6_address[i].address, address))
+			return true;
 	return false;
 }
 
@@ -108,8 +111,8 @@ is_host_of(const struct prefix *prefix, const struct address *address)
 
 	if (!prefix_contains(prefix, address))
 		return false;
-	/* A link of two, or one host: no address is set aside (RFC 3021). */
-	if (prefix->length >= 127)
+	/* A link of two, or one host, or IPv6: no address is set aside (RFC 3021). */
+	if (prefix->length >= 127 || !address_is_ipv4(address))
 		return true;
 	hosts = UINT32_MAX >> (prefix->length - 96);
 	host = ntohl(address_to_ipv4(address)) & hosts;
@@ -121,6 +124,9 @@ interface_has_host(const struct network_interface *interface, const struct addre
 {
 	for (size_t i = 0; i < interface->addresses; i++)
 		if (is_host_of(&interface->address[i].prefix, address))
+			return !interface_owns(interface, address);
+	for (size_t i = 0; i < interface->ipv6_addresses; i++)
+		if (is_host_of(&interface->ipv6_address[i].prefix, address))
 			return !interface_owns(interface, address);
 	return false;
 }

@@ -29,8 +29,8 @@ size_t interface_prefixes(const struct network_interface *, struct prefix out[NE
 
 /* Is it one of the interface's own addresses? */
 bool interface_owns(const struct network_interface *, const struct address *);
-/* May a host there have it: inside a prefix, neither own nor the prefix's network or broadcast
- * address? */
+/* May a host there have it: inside a prefix, neither own nor the network or broadcast address of an
+ * IPv4 prefix? */
 bool interface_has_host(const struct network_interface *, const struct address *);
 
 #endif

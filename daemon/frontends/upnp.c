@@ -417,14 +417,13 @@ static bool
 is_authorized(const struct worker *w, const struct link_call *call)
 {
 	const struct address *to = &call->call.entry.internal.address;
-	bool maps =
-	    call->call.action == IGD_AddPortMapping || call->call.action == IGD_AddAnyPortMapping;
 
-	if (!address_is_ipv4(&call->client))
-		return !maps;
 	if (!interface_has_host(&w->interface, &call->client))
 		return false;
-	return !maps || address_is_unspecified(to) || interface_has_host(&w->interface, to);
+	if (call->call.action != IGD_AddPortMapping && call->call.action != IGD_AddAnyPortMapping)
+		return true;
+	return address_is_ipv4(&call->client) &&
+	       (address_is_unspecified(to) || interface_has_host(&w->interface, to));
 }
 
 /* IGD_OK: the engine has it, and answers when it is flushed. */

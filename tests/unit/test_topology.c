@@ -192,11 +192,16 @@ who_is_a_host_of_a_lan(void **state)
 	    {"172.16.0.0", false, true},     {"172.16.0.1", true, false},
 	    {"10.9.9.9", false, true},	     {"10.9.9.8", true, false},
 	    {"0.0.0.0", false, false},	     {"::1", false, false},
+	    {"fd00:1::1", true, false},	     {"fd00:1::2", false, true},
+	    {"fe80::2", false, false},
 	};
 
 	(void)state;
 	add(1, "172.16.0.1", "172.16.0.0/31", false);
 	add(1, "10.9.9.8", "10.9.9.9/32", false);
+	interfaces[1].ipv6_addresses = 1;
+	interfaces[1].ipv6_address[0].address = address("fd00:1::1");
+	assert_true(prefix_parse("fd00:1::/64", &interfaces[1].ipv6_address[0].prefix));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct address a = address(cases[i].address);
 

@@ -267,11 +267,13 @@ set_up(void **state)
 
 		up.fd[i] = -1;
 		*lan = (struct network_interface){
-		    .index = (unsigned)(3 + i), .up = true, .addresses = 1};
+		    .index = (unsigned)(3 + i), .up = true, .addresses = 1, .ipv6_addresses = 1};
 		snprintf(text, sizeof(text), "192.168.%zu.1", i + 1);
 		lan->address[0].address = address(text);
 		snprintf(text, sizeof(text), "192.168.%zu.0/24", i + 1);
 		assert_true(prefix_parse(text, &lan->address[0].prefix));
+		lan->ipv6_address[0].address = address("fe80::1");
+		assert_true(prefix_parse("fe80::/64", &lan->ipv6_address[0].prefix));
 	}
 	return 0;
 }
@@ -351,11 +353,8 @@ a_worker_learns_what_it_must_know(void **state)
 {
 	const struct link_setup *s = &up.heard.setup;
 	const struct link_lan *l = &up.heard.lan;
-	struct network_address ipv6 = {.address = address("fe80::1")};
 
 	(void)state;
-	assert_true(prefix_parse("fe80::/64", &ipv6.prefix));
-	up.lan[0].ipv6_address[up.lan[0].ipv6_addresses++] = ipv6;
 	up.config.upnp.strict_ssdp = true;
 	up.config.log_level = LOG_LEVEL_WARNING;
 	up.config.log_target = LOG_TARGET_SYSLOG;
@@ -393,7 +392,7 @@ a_worker_learns_what_it_must_know(void **state)
 	assert_int_equal(l->boot_id, 3);
 	assert_int_equal(l->addresses, 2);
 	assert_memory_equal(&l->address[0], &up.lan[0].address[0], sizeof(l->address[0]));
-	assert_memory_equal(&l->address[1], &ipv6, sizeof(l->address[1]));
+	assert_memory_equal(&l->address[1], &up.lan[0].ipv6_address[0], sizeof(l->address[1]));
 	expect(0, LINK_STATE);
 	be_spawned(1);
 	expect(1, LINK_SETUP);
@@ -938,8 +937,9 @@ a_walk_sees_every_entry_once(void **state)
 static void
 only_hosts_of_that_lan_are_served(void **state)
 {
-	static const char *const strangers[] = {"192.168.2.2", "192.168.1.1", "192.168.1.255",
-						"203.0.113.77", "0.0.0.0"};
+	static const char *const strangers[] = {"192.168.2.2",	"192.168.1.1", "192.168.1.255",
+						"203.0.113.77", "0.0.0.0",     "2001:db8::2",
+						"fe80::1",	"::"};
 
 	(void)state;
 	assert_int_equal(error_of(call(IGD_AddPortMapping, 2)), IGD_OK);
@@ -950,7 +950,8 @@ only_hosts_of_that_lan_are_served(void **state)
 			if (!link_is_for_core((enum igd_action)action))
 				continue;
 			c.client = address(strangers[i]);
-			c.call.entry.internal.address = c.client;
+			if (address_is_ipv4(&c.client))
+				c.call.entry.internal.address = c.client;
 			assert_int_equal(error_of(c), IGD_NOT_AUTHORIZED);
 		}
 	assert_int_equal(fake_firewall_count(bed.firewall), 1);
