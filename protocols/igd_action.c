@@ -347,8 +347,8 @@ read_description(struct text t, struct igd_call *call)
 		length = xml_character(t.at, t.size);
 		if (at + (length ? length : 1) > MAPPING_DESCRIPTION_MAX)
 			break;
-		if (length == 0 || iscntrl((unsigned char)*t.at)) {
-			text_take(&t, 1);
+		if (length == 0 || xml_is_control(t.at, length)) {
+			text_take(&t, length ? length : 1);
 			out[at++] = length ? ' ' : '?';
 			continue;
 		}

@@ -5,8 +5,6 @@
  */
 #include "worker_link.h"
 
-#include <ctype.h>
-
 #include "wire.h"
 #include "xml_text.h"
 
@@ -241,7 +239,7 @@ is_plain(const char *text, bool ascii)
 {
 	for (size_t left = strlen(text), n; left > 0; text += n, left -= n) {
 		n = xml_character(text, left);
-		if (n == 0 || iscntrl((unsigned char)*text) || (ascii && n > 1))
+		if (n == 0 || xml_is_control(text, n) || (ascii && n > 1))
 			return false;
 	}
 	return true;

@@ -36,6 +36,16 @@ xml_character(const char *text, size_t size)
 	return c >= least[length] && is_allowed(c) ? length : 0;
 }
 
+bool
+xml_is_control(const char *character, size_t octets)
+{
+	uint8_t first = (uint8_t)character[0];
+
+	if (octets == 1)
+		return first < 0x20 || first == 0x7f;
+	return octets == 2 && first == 0xc2 && (uint8_t)character[1] < 0xa0;
+}
+
 static const char *
 entity(char c)
 {

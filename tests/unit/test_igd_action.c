@@ -552,6 +552,9 @@ descriptions(void **state)
 	    {"a\x7f"
 	     "b",
 	     "a b"},
+	    {"a\xc2\x9b"
+	     "31m\xc2\x80&#x9f;\xc2\xa0",
+	     "a 31m  \xc2\xa0"},
 	    /* not escaped by clients that know no better */
 	    {"R & D", "R & D"},
 	    {"R&D", "R&D"},

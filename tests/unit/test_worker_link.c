@@ -473,6 +473,31 @@ octets_that_cannot_be_are_refused(void **state)
 	assert_true(link_decode(LINK_WORKER, bytes, size, &got));
 }
 
+/* Neither in one octet nor in two. */
+static void
+texts_steer_no_terminal(void **state)
+{
+	static const struct {
+		const char *text;
+		bool plain;
+	} cases[] = {
+	    {"caf\xc3\xa9 \xc2\xa0", true},
+	    {"\xc2\x80", false},
+	    {"a\xc2\x9b"
+	     "31m",
+	     false},
+	    {"\xc2\x9f", false},
+	    {"\x7f", false},
+	};
+	struct link_message m = a_call(IGD_AddPortMapping);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		strcpy(m.call.call.entry.description, cases[i].text);
+		assert_int_equal(arrives(&m), cases[i].plain);
+	}
+}
+
 /* As if a worker had been taken over: what igd_decode() never gives. */
 static void
 calls_that_no_client_could_make_are_refused(void **state)
@@ -610,6 +635,7 @@ main(void)
 	    cmocka_unit_test(no_room_is_said),
 	    cmocka_unit_test(a_wrong_header_is_refused),
 	    cmocka_unit_test(octets_that_cannot_be_are_refused),
+	    cmocka_unit_test(texts_steer_no_terminal),
 	    cmocka_unit_test(calls_that_no_client_could_make_are_refused),
 	    cmocka_unit_test(ranges_are_in_order),
 	    cmocka_unit_test(what_the_worker_answers_itself_is_no_call),
