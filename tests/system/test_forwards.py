@@ -193,3 +193,22 @@ def test_a_lost_table_comes_back_with_its_forwards(lab):
     daemon.logged("table restored")
     assert lab.wan.udp(WAN, 700).startswith("lan1 saw")
     assert fetch(lab.wan, WAN, 21, "PASV") == FILE
+
+
+def test_a_reload_adds_removes_and_retargets(lab):
+    goes = forward("goes", transport="tcp", external_ports=81, target=f"{LAN1}:8080")
+    daemon = lab.daemon(extra=forward("web", transport="tcp", external_ports=80, target=f"{LAN1}:8080") + goes)
+    for host in (lab.lan1, lab.lan2):
+        lab.server(host, "tcp", 8080)
+    daemon.cli("add", "added", "tcp:83", f"{LAN1}:8080")
+    with open(daemon.config, encoding="utf-8") as file:
+        text = file.read()
+    with open(daemon.config, "w", encoding="utf-8") as file:
+        file.write(text.replace(goes, forward("new", transport="tcp", external_ports=82, target=f"{LAN1}:8080"))
+                   .replace(f"{LAN1}:8080", f"{LAN2}:8080", 1))
+    daemon.cli("reload")
+    assert lab.wan.tcp(WAN, 80).startswith("lan2 saw")
+    assert lab.wan.refused("tcp", WAN, 81)
+    assert lab.wan.tcp(WAN, 82).startswith("lan1 saw")
+    assert lab.wan.tcp(WAN, 83).startswith("lan1 saw")
+    assert sorted(l["name"] for l in daemon.leases()) == ["added", "new", "web"]
