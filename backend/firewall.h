@@ -76,6 +76,9 @@ int firewall_destroy(struct firewall *, struct fault *);
 /* Swaps what changed in the network, in one transaction; mappings stay.  Nothing may be staged. */
 int firewall_set_network(struct firewall *, const struct firewall_network *, struct fault *);
 
+/* That option from the next firewall_set_network() on. */
+void firewall_set_source_nat(struct firewall *, bool source_nat);
+
 enum { FIREWALL_CHUNK = 500 }; /* the most changes to stage before a commit */
 
 /*

@@ -45,6 +45,7 @@ struct staged {
 
 struct firewall {
 	struct firewall_options options;
+	bool other_options;		 /* than those that the table was made for */
 	struct firewall_network network; /* as the table has it */
 	bool created;			 /* there should be a table */
 	bool lost;			 /* and it was reported that it is not there */
@@ -521,7 +522,7 @@ firewall_create(struct firewall *f, const struct firewall_network *network, stru
 		return result;
 	f->network = *network;
 	f->created = true;
-	f->lost = false;
+	f->lost = f->other_options = false;
 	return 0;
 }
 
@@ -548,13 +549,22 @@ firewall_set_network(struct firewall *f, const struct firewall_network *network,
 
 	if (!f->created)
 		return fault_set(fault, ESTALE, "there is no table " NFT_TABLE);
-	nft_layout_change(&layout, &f->options, &f->network, network);
+	nft_layout_change(&layout, &f->options, &f->network, network, f->other_options);
 	if (!layout.used && !layout.full)
 		return 0;
 	result = tell_stale(f, transact(f, &layout, fault), fault);
-	if (!result)
+	if (!result) {
 		f->network = *network;
+		f->other_options = false;
+	}
 	return result;
+}
+
+void
+firewall_set_source_nat(struct firewall *f, bool source_nat)
+{
+	f->other_options |= f->options.source_nat != source_nat;
+	f->options.source_nat = source_nat;
 }
 
 void

@@ -41,6 +41,10 @@ struct network_counters {
 int network_open(struct network **, const char *const *names, size_t count, struct fault *);
 void network_close(struct network *); /* NULL is allowed */
 
+/* Others from now on, as network_open() has them; what is known of those that stay is kept.  The
+ * descriptor stays the same.  0, or -errno and the old ones stay. */
+int network_set_names(struct network *, const char *const *names, size_t count, struct fault *);
+
 int network_fd(const struct network *);
 /* Reads what the kernel told.  1: something about our interfaces or network_forwards() changed; 0:
  * nothing; -errno.  Re-reads all on overrun. */

@@ -39,7 +39,7 @@ struct network {
 	bool forwards_dirty;
 	size_t count;
 	uint8_t buffer[BUFFER_SIZE];
-	struct watched watched[];
+	struct watched *watched;
 };
 
 static struct mnl_socket *
@@ -579,25 +579,78 @@ start(struct network *n, struct fault *fault)
 	return result;
 }
 
+/* NULL: out of memory. */
+static struct watched *
+new_watched(const char *const *names, size_t count)
+{
+	struct watched *watched = calloc(count, sizeof(*watched));
+
+	for (size_t i = 0; watched && i < count; i++) {
+		watched[i].follows = !names[i];
+		strncpy(watched[i].now.name, names[i] ? names[i] : "", NETWORK_NAME_SIZE - 1);
+	}
+	return watched;
+}
+
 int
 network_open(struct network **out, const char *const *names, size_t count, struct fault *fault)
 {
-	struct network *n = calloc(1, sizeof(*n) + count * sizeof(n->watched[0]));
+	struct network *n = calloc(1, sizeof(*n));
 	int result;
 
-	if (!n)
+	if (!n || !(n->watched = new_watched(names, count))) {
+		free(n);
 		return fault_set(fault, ENOMEM, "cannot watch the network");
-	n->count = count;
-	for (size_t i = 0; i < count; i++) {
-		n->watched[i].follows = !names[i];
-		strncpy(n->watched[i].now.name, names[i] ? names[i] : "", NETWORK_NAME_SIZE - 1);
 	}
+	n->count = count;
 	result = start(n, fault);
 	if (result < 0) {
 		network_close(n);
 		return result;
 	}
 	*out = n;
+	return 0;
+}
+
+/* What the other set knows of the same interface; of the default route's it may be another now. */
+static void
+take_over(struct watched *w, const struct watched *from, size_t count)
+{
+	w->dirty = true;
+	for (size_t i = 0; i < count; i++)
+		if (!w->follows && !from[i].follows && strcmp(from[i].now.name, w->now.name) == 0)
+			*w = from[i];
+}
+
+int
+network_set_names(struct network *n, const char *const *names, size_t count, struct fault *fault)
+{
+	struct watched *old = n->watched;
+	size_t old_count = n->count;
+	int route = RTNLGRP_IPV4_ROUTE, result;
+
+	n->watched = new_watched(names, count);
+	if (!n->watched) {
+		n->watched = old;
+		return fault_set(fault, ENOMEM, "cannot watch the network");
+	}
+	n->count = count;
+	for (size_t i = 0; i < count; i++)
+		take_over(&n->watched[i], old, old_count);
+	/* It listens before the first read, as in start(). */
+	mnl_socket_setsockopt(n->events,
+			      event_groups(n) & RTMGRP_IPV4_ROUTE ? NETLINK_ADD_MEMBERSHIP
+								  : NETLINK_DROP_MEMBERSHIP,
+			      &route, sizeof(route));
+	result = read_dirty(n, fault);
+	if (result < 0) {
+		free(n->watched);
+		n->watched = old;
+		n->count = old_count;
+		return result;
+	}
+	free(old);
+	n->changed = false;
 	return 0;
 }
 
@@ -610,6 +663,7 @@ network_close(struct network *n)
 		mnl_socket_close(n->events);
 	if (n->neighbours)
 		mnl_socket_close(n->neighbours);
+	free(n->watched);
 	free(n);
 }
 

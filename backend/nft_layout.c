@@ -806,7 +806,8 @@ same_lan(const struct firewall_network *a, const struct firewall_network *b)
 
 void
 nft_layout_change(struct nft_batch *batch, const struct firewall_options *options,
-		  const struct firewall_network *from, const struct firewall_network *to)
+		  const struct firewall_network *from, const struct firewall_network *to,
+		  bool other_options)
 {
 	if (strcmp(from->wan, to->wan) != 0) {
 		put_flush_set(batch, "wanif");
@@ -820,7 +821,7 @@ nft_layout_change(struct nft_batch *batch, const struct firewall_options *option
 		put_flush_set(batch, "lan4");
 		put_lan(batch, to);
 	}
-	if (!same_source(from, to)) {
+	if (!same_source(from, to) || other_options) {
 		put_all_rules_of(batch, NFT_MSG_DELRULE, 0, "sn4");
 		put_rules(batch, "sn4", options, to);
 	}

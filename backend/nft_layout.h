@@ -26,9 +26,11 @@ void nft_layout_destroy(struct nft_batch *);
 /* A transaction that changes nothing, and fails where the kernel has no helper for FTP. */
 void nft_layout_probe_ftp(struct nft_batch *);
 
-/* What differs between two networks; nothing if nothing does. */
+/* What differs between two networks; nothing if nothing does.  other_options: the table was made for
+ * others. */
 void nft_layout_change(struct nft_batch *, const struct firewall_options *,
-		       const struct firewall_network *from, const struct firewall_network *to);
+		       const struct firewall_network *from, const struct firewall_network *to,
+		       bool other_options);
 
 /* Ask for the table, and for all its rules. */
 void nft_layout_ask_table(struct nft_batch *);

@@ -40,6 +40,7 @@ struct daemon {
 	struct config *config; /* stays where it is; reloading changes what is in it */
 	enum reload reload;
 	bool reload_again; /* asked for meanwhile */
+	bool failed;
 	struct event_base *base;
 	struct network *network;
 	struct firewall *firewall;
@@ -99,19 +100,30 @@ enter_sandbox(const struct config *config)
 		fatal("%s", why);
 }
 
+/* Of which the network consists; to be freed.  NULL: out of memory. */
+static const char **
+interface_names(const struct config *config)
+{
+	const char **names = calloc(1 + config->lans, sizeof(*names));
+
+	if (!names)
+		return NULL;
+	names[TOPOLOGY_WAN] = config->wan.automatic ? NULL : config->wan.interface;
+	for (size_t i = 0; i < config->lans; i++)
+		names[TOPOLOGY_FIRST_LAN + i] = config->lan[i].interface;
+	return names;
+}
+
 static void
 open_backend(struct daemon *d)
 {
 	const struct config *config = d->config;
 	const struct firewall_options options = {.source_nat = config->wan.source_nat, .ftp = true};
-	const char **names = calloc(1 + config->lans, sizeof(*names));
+	const char **names = interface_names(config);
 	struct fault fault;
 
 	if (!names)
 		fatal("out of memory");
-	names[TOPOLOGY_WAN] = config->wan.automatic ? NULL : config->wan.interface;
-	for (size_t i = 0; i < config->lans; i++)
-		names[TOPOLOGY_FIRST_LAN + i] = config->lan[i].interface;
 	if (network_open(&d->network, names, 1 + config->lans, &fault) < 0 ||
 	    firewall_open(&d->firewall, &options, &fault) < 0 ||
 	    flows_open(&d->flows, &fault) < 0 || flows_open(&d->session_flows, &fault) < 0 ||
@@ -372,57 +384,120 @@ read_config(const struct daemon *d, int fd, char *why, size_t why_size)
 	return NULL;
 }
 
-static void
-follow_upnp(struct daemon *d, const struct config *was)
+/* False: out of memory. */
+static bool
+follow_upnp(struct daemon *d, const struct config *was, const size_t *origin)
 {
 	const struct config_upnp *is = &d->config->upnp;
+	bool other_uuid = strcmp(is->uuid, was->upnp.uuid) != 0;
 
-	if (was->upnp.on && (!is->on || strcmp(is->uuid, was->upnp.uuid) != 0))
+	if (was->upnp.on && (!is->on || other_uuid))
 		identity_close(&d->identity);
-	if (is->on && (!was->upnp.on || strcmp(is->uuid, was->upnp.uuid) != 0))
+	if (is->on && (!was->upnp.on || other_uuid))
 		identity_open(&d->identity, d->config->state_directory, is->uuid);
-	if (d->upnp && is->on) {
-		upnp_reload(d->upnp);
-	} else if (is->on) {
-		new_upnp(d);
-		if (d->upnp) {
-			on_network_changed(d);
-			upnp_start(d->upnp);
-		}
-	} else {
+	if (!is->on) {
 		upnp_free(d->upnp);
 		d->upnp = NULL;
 	}
+	if (!spawner_reload(d->spawner, is->on ? origin : NULL))
+		return false;
+	if (d->upnp)
+		return upnp_reload(d->upnp, origin);
+	if (!is->on)
+		return true;
+	new_upnp(d);
+	if (!d->upnp)
+		return false;
+	upnp_start(d->upnp);
+	return true;
 }
 
-/* All that looks at the config finds the new one from here on. */
-static void
-go_over_to(struct daemon *d, struct config *config, struct policy *policy)
+/* As engine_policy.place. */
+static bool
+place(void *arg, const struct address *host, char lan[MAPPING_LAN_SIZE])
 {
-	const struct engine_policy rules = {
-	    .policy = policy,
-	    .max_mappings_per_client = config->max_mappings_per_client,
-	    .random_ports = config->random_ports,
-	    .end_flows_on_expiry = config->end_flows_on_expiry,
-	};
-	struct config was = *d->config;
+	const struct daemon *d = arg;
+
+	for (size_t i = 0; i < d->config->lans; i++)
+		if (strcmp(d->config->lan[i].interface, lan) == 0)
+			return true;
+	for (size_t i = 0; i < d->config->lans; i++) {
+		const struct network_interface *at =
+		    network_interface(d->network, TOPOLOGY_FIRST_LAN + i);
+
+		if (!interface_has_host(at, host))
+			continue;
+		memcpy(lan, at->name, sizeof(at->name));
+		return true;
+	}
+	return false;
+}
+
+/* False: out of memory. */
+static bool
+follow_rules(struct daemon *d)
+{
+	const struct config *is = d->config;
 	struct policy *old = d->policy;
+
+	d->policy = policy_new(is->rule, is->rules);
+	if (!d->policy) {
+		d->policy = old;
+		return false;
+	}
+	engine_set_policy(d->engine, &(struct engine_policy){
+					 .policy = d->policy,
+					 .max_mappings_per_client = is->max_mappings_per_client,
+					 .random_ports = is->random_ports,
+					 .end_flows_on_expiry = is->end_flows_on_expiry,
+					 .place = place,
+					 .arg = d,
+				     });
+	policy_free(old);
+	if (!engine_set_forwards(d->engine, is->forward, is->forwards, clock_now()))
+		return false;
+	engine_flush(d->engine, clock_now());
+	return chain_keeper_set(d->keeper, is->foreign_chain, is->foreign_chains);
+}
+
+/* All that looks at the config finds the new one from here on.  False: out of memory. */
+static bool
+go_over_to(struct daemon *d, struct config *config, const size_t *origin)
+{
+	struct config was = *d->config;
 
 	*d->config = *config;
 	*config = was;
-	d->policy = policy;
 	log_open(d->config->log_target, d->config->log_level);
-	engine_set_policy(d->engine, &rules);
-	if (!engine_set_forwards(d->engine, d->config->forward, d->config->forwards, clock_now()))
-		log_error("forward", "out of memory", "");
-	engine_flush(d->engine, clock_now());
-	if (!chain_keeper_set(d->keeper, d->config->foreign_chain, d->config->foreign_chains))
-		log_error("firewall", "out of memory", "");
-	follow_upnp(d, config);
-	policy_free(old);
-	config_free(config);
+	firewall_set_source_nat(d->firewall, d->config->wan.source_nat);
 	d->reload = RELOAD_REVIEW;
-	gateway_reload(d->gateway);
+	return follow_rules(d) && follow_upnp(d, config, origin) &&
+	       gateway_reload(d->gateway, origin);
+}
+
+/* The parent starts the next core, by what held before. */
+static void
+fail(struct daemon *d)
+{
+	log_error("config", "out of memory", "");
+	d->failed = true;
+	event_base_loopbreak(d->base);
+}
+
+/* What may fail comes first: then the old one still holds. */
+static void
+change_config(struct daemon *d, struct config *config)
+{
+	size_t *origin = config_lan_origins(d->config, config);
+	const char **names = interface_names(config);
+	struct fault fault = {"out of memory"};
+
+	if (!origin || !names || network_set_names(d->network, names, 1 + config->lans, &fault) < 0)
+		finish_reload(d, fault.text);
+	else if (!go_over_to(d, config, origin))
+		fail(d);
+	free(names);
+	free(origin);
 }
 
 static void
@@ -431,7 +506,6 @@ on_config(void *arg, int fd)
 	struct daemon *d = arg;
 	char why[CONTROL_WHY_SIZE];
 	struct config *config;
-	struct policy *policy;
 
 	if (d->reload != RELOAD_ASKED) {
 		if (fd >= 0)
@@ -439,12 +513,10 @@ on_config(void *arg, int fd)
 		return;
 	}
 	config = read_config(d, fd, why, sizeof(why));
-	policy = config ? policy_new(config->rule, config->rules) : NULL;
-	if (policy) {
-		go_over_to(d, config, policy);
-		return;
-	}
-	finish_reload(d, config ? "out of memory" : why);
+	if (config)
+		change_config(d, config);
+	else
+		finish_reload(d, why);
 	config_free(config);
 }
 
@@ -671,5 +743,5 @@ serve(const char *config)
 	event_base_dispatch(d.base);
 	stop(&d);
 	close(CORE_LOCK);
-	return 0;
+	return d.failed;
 }

@@ -45,6 +45,7 @@ enum origin { ORIGIN_STATIC, ORIGIN_NATPMP, ORIGIN_PCP, ORIGIN_UPNP, ORIGINS };
 typedef uint8_t origin_set;
 #define ORIGIN_BIT(origin) ((origin_set)(1u << (origin)))
 
+enum { MAPPING_LAN_SIZE = 16 };		/* of an interface's name, with NUL */
 enum { MAPPING_NONCE_SIZE = 12 };	/* RFC 6887 11.1 */
 enum { MAPPING_DESCRIPTION_MAX = 127 }; /* octets of UTF-8 without the NUL; longer ones are cut */
 enum { MAPPING_AGENT_MAX = 63 };	/* likewise of printable ASCII */
@@ -142,6 +143,7 @@ struct map_request {
 	char user_agent[MAPPING_AGENT_MAX + 1]; /* what the client's program calls itself; "" =
 						   nothing */
 	struct port_range ports;		/* external ones, of a DELETE_RANGE */
+	char lan[MAPPING_LAN_SIZE]; /* where it came from, set by the front end; "": any */
 };
 
 /*
@@ -195,8 +197,9 @@ struct lease_record {
 	uint64_t id; /* unique in a daemon's life, growing; never 0 */
 	enum origin origin;
 	enum transport transport;
-	uint8_t wan;   /* number of the WAN; 0 until there are several */
-	bool disabled; /* kept, but not forwarded (UPnP NewEnabled = 0) */
+	char lan[MAPPING_LAN_SIZE]; /* its client's; "": any, as of a static one's */
+	uint8_t wan;		    /* number of the WAN; 0 until there are several */
+	bool disabled;		    /* kept, but not forwarded (UPnP NewEnabled = 0) */
 	bool outbound; /* the one mapping of its internal endpoint that outbound packets leave
 			  through */
 	bool reserves; /* the one mapping of its external port that keeps the port from other hosts'

@@ -12,9 +12,14 @@ pages=(daemon/*.8 daemon/ctl/*.8 conf/*.5)
 mandoc -Tlint -W warning "${pages[@]}"
 echo "manual pages: ${#pages[@]} checked"
 
+canonical=$(mktemp)
+trap 'rm -f "$canonical"' EXIT
 configs=(conf/portlease.conf conf/examples/*.conf)
 for config in "${configs[@]}"; do
 	"$build/portleased" -n -f "$config"
+	# Its canonical form reads as the same.
+	"$build/portleased" -nv -f "$config" >"$canonical"
+	"$build/portleased" -nv -f "$canonical" | diff "$canonical" -
 done
 echo "configurations: ${#configs[@]} checked"
 

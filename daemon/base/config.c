@@ -383,6 +383,12 @@ take_interface(const char *section, const char *title, unsigned line, char *out)
 	return true;
 }
 
+/* A section at its closing brace. */
+struct closed {
+	const char *title;  /* NULL: it has none */
+	const char *within; /* the title of the section that it is in; NULL: it is in none */
+};
+
 /* The same interface on both sides; a repeated lan libconfuse refuses itself. */
 static bool
 check_sides(unsigned line)
@@ -398,8 +404,9 @@ check_sides(unsigned line)
 }
 
 static bool
-close_lan(const char *title, unsigned line)
+close_lan(const struct closed *closed, unsigned line)
 {
+	const char *title = closed->title;
 	struct config *config = &reading->config;
 	config->lan = must(reallocarray(config->lan, config->lans + 1, sizeof(*config->lan)));
 	return take_interface("lan", title, line, config->lan[config->lans++].interface) &&
@@ -407,8 +414,9 @@ close_lan(const char *title, unsigned line)
 }
 
 static bool
-close_wan(const char *title, unsigned line)
+close_wan(const struct closed *closed, unsigned line)
 {
+	const char *title = closed->title;
 	struct config_wan *wan = &reading->config.wan;
 	if (wan->interface[0])
 		return complain(&reading->complaint, line, "second wan \"%s\", expected only one",
@@ -444,8 +452,9 @@ parse_chain(const char *title, struct config_chain *chain)
 }
 
 static bool
-close_foreign_chain(const char *title, unsigned line)
+close_foreign_chain(const struct closed *closed, unsigned line)
 {
+	const char *title = closed->title;
 	struct config *config = &reading->config;
 	struct config_chain chain = {.inet = false};
 	if (config->foreign_chains == CONFIG_CHAINS)
@@ -470,14 +479,24 @@ reset_rule(void)
 	};
 }
 
+/* Those of LANs come before the common ones. */
 static bool
-close_rule(const char *title, unsigned line)
+close_rule(const struct closed *closed, unsigned line)
 {
-	(void)title;
 	struct config *config = &reading->config;
+	struct policy_rule *rule;
+	size_t at = config->rules;
+	if (closed->within) { /* the lan's own end judges the name */
+		snprintf(reading->rule.lan, sizeof(reading->rule.lan), "%s", closed->within);
+		for (at = 0; at < config->rules && config->rule[at].lan[0];)
+			at++;
+	}
 	reading->rule.line = line;
-	config->rule = must(reallocarray(config->rule, config->rules + 1, sizeof(*config->rule)));
-	config->rule[config->rules++] = reading->rule;
+	rule = must(reallocarray(config->rule, config->rules + 1, sizeof(*rule)));
+	memmove(rule + at + 1, rule + at, (config->rules - at) * sizeof(*rule));
+	rule[at] = reading->rule;
+	config->rule = rule;
+	config->rules++;
 	reset_rule();
 	return true;
 }
@@ -495,8 +514,9 @@ find_overlap(void)
 }
 
 static bool
-close_forward(const char *title, unsigned line)
+close_forward(const struct closed *closed, unsigned line)
 {
+	const char *title = closed->title;
 	struct config *config = &reading->config;
 	struct forward *forward = &reading->forward;
 	if (!forward_name_is_good(title))
@@ -524,16 +544,17 @@ close_forward(const char *title, unsigned line)
 }
 
 enum { REQUIRED_MAX = 3 };
+enum { SECTION_LAN, SECTION_RULE = 2 };
 
 static const struct section {
 	const char *name;
 	cfg_flag_t flags;
 	const char *required[REQUIRED_MAX + 1]; /* keys, ended by NULL */
-	bool (*close)(const char *title, unsigned line);
+	bool (*close)(const struct closed *, unsigned line);
 } sections[] = {
-    {"lan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, {NULL}, close_lan},
+    [SECTION_LAN] = {"lan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, {NULL}, close_lan},
     {"wan", CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES, {NULL}, close_wan},
-    {"rule", CFGF_MULTI, {"action"}, close_rule},
+    [SECTION_RULE] = {"rule", CFGF_MULTI, {"action"}, close_rule},
     {"forward",
      CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES,
      {"transport", "external-ports", "target"},
@@ -596,7 +617,8 @@ close_section(cfg_t *cfg, cfg_opt_t *option)
 			reading->line[i] = 0;
 	}
 	unsigned line = reading->text.section[reading->closed++];
-	return section->close(closed->title, line) ? 0 : -1;
+	const struct closed what = {closed->title, cfg->title};
+	return section->close(&what, line) ? 0 : -1;
 }
 
 /* "; expected …": the options that this section may hold. */
@@ -638,22 +660,30 @@ build_options(const char *section, cfg_opt_t *out)
 	*out = (cfg_opt_t)CFG_END();
 }
 
+static void
+add_section(cfg_opt_t *to, int number, cfg_opt_t *options)
+{
+	unsigned used = cfg_numopts(to);
+	to[used] =
+	    (cfg_opt_t)CFG_SEC((char *)sections[number].name, options, sections[number].flags);
+	to[used + 1] = (cfg_opt_t)CFG_END();
+}
+
 static bool
 parse(void)
 {
-	cfg_opt_t options[SECTIONS][KEYS + 1], top[KEYS + SECTIONS + 1];
+	cfg_opt_t options[SECTIONS][KEYS + 2], top[KEYS + SECTIONS + 1];
 	build_options("", top);
-	int used = cfg_numopts(top);
-	for (int i = 0; i < SECTIONS; i++) {
+	for (int i = 0; i < SECTIONS; i++)
 		build_options(sections[i].name, options[i]);
-		top[used + i] =
-		    (cfg_opt_t)CFG_SEC((char *)sections[i].name, options[i], sections[i].flags);
-	}
-	top[used + SECTIONS] = (cfg_opt_t)CFG_END();
+	add_section(options[SECTION_LAN], SECTION_RULE, options[SECTION_RULE]);
+	for (int i = 0; i < SECTIONS; i++)
+		add_section(top, i, options[i]);
 	cfg_t *cfg = must(cfg_init(top, CFGF_NONE));
 	cfg_set_error_function(cfg, take_error);
 	for (int i = 0; i < SECTIONS; i++)
 		cfg_set_validate_func(cfg, sections[i].name, close_section);
+	cfg_set_validate_func(cfg, "lan|rule", close_section);
 	bool ok = cfg_parse_buf(cfg, reading->text.text) == CFG_SUCCESS;
 	cfg_free(cfg);
 	return ok || complain(&reading->complaint, 0, "out of memory");
@@ -994,14 +1024,14 @@ value_text(const struct key *key, const struct reading *from)
 }
 
 static void
-print_keys(const char *section, const struct reading *from, FILE *out)
+print_keys(const char *section, const char *indent, const struct reading *from, FILE *out)
 {
 	for (size_t i = 0; i < KEYS; i++) {
 		if (strcmp(keys[i].name.section, section) != 0)
 			continue;
 		char *text = value_text(&keys[i], from);
 		if (*text)
-			fprintf(out, "%s%s = %s\n", *section ? "\t" : "", keys[i].name.key, text);
+			fprintf(out, "%s%s = %s\n", indent, keys[i].name.key, text);
 		free(text);
 	}
 }
@@ -1017,26 +1047,44 @@ print_chain(const struct config_chain *chain, FILE *out)
 	fputs(" {\n}\n", out);
 }
 
+/* Those of one LAN, or the common ones. */
+static void
+print_rules(struct reading *from, const char *lan, FILE *out)
+{
+	for (size_t i = 0; i < from->config.rules; i++) {
+		from->rule = from->config.rule[i];
+		if (strcmp(from->rule.lan, lan) != 0)
+			continue;
+		fprintf(out, "%srule {\n", *lan ? "\t" : "");
+		print_keys("rule", *lan ? "\t\t" : "\t", from, out);
+		fprintf(out, "%s}\n", *lan ? "\t" : "");
+	}
+}
+
 void
 config_print(const struct config *config, FILE *out)
 {
 	struct reading from = {.config = *config};
-	print_keys("", &from, out);
-	for (size_t i = 0; i < config->lans; i++)
-		fprintf(out, "lan \"%s\" {\n}\n", config->lan[i].interface);
-	fprintf(out, "wan \"%s\" {\n", config->wan.interface);
-	print_keys("wan", &from, out);
-	fputs("}\n", out);
-	for (size_t i = 0; i < config->rules; i++) {
-		from.rule = config->rule[i];
-		fputs("rule {\n", out);
-		print_keys("rule", &from, out);
+	print_keys("", "", &from, out);
+	for (size_t i = 0; i < config->lans; i++) {
+		fputs("lan ", out);
+		print_quoted(config->lan[i].interface, out);
+		fputs(" {\n", out);
+		print_rules(&from, config->lan[i].interface, out);
 		fputs("}\n", out);
 	}
+	fputs("wan ", out);
+	print_quoted(config->wan.interface, out);
+	fputs(" {\n", out);
+	print_keys("wan", "\t", &from, out);
+	fputs("}\n", out);
+	print_rules(&from, "", out);
 	for (size_t i = 0; i < config->forwards; i++) {
 		from.forward = config->forward[i];
-		fprintf(out, "forward \"%s\" {\n", from.forward.name);
-		print_keys("forward", &from, out);
+		fputs("forward ", out);
+		print_quoted(from.forward.name, out);
+		fputs(" {\n", out);
+		print_keys("forward", "\t", &from, out);
 		fputs("}\n", out);
 	}
 	for (size_t i = 0; i < config->foreign_chains; i++)
@@ -1073,13 +1121,18 @@ config_may_become(const struct config *is, const struct config *will_be, const c
 		free(old);
 		free(new);
 	}
-	bool same = is->lans == will_be->lans && is->wan.source_nat == will_be->wan.source_nat &&
-		    strcmp(is->wan.interface, will_be->wan.interface) == 0;
-	for (size_t i = 0; same && i < is->lans; i++)
-		same = strcmp(is->lan[i].interface, will_be->lan[i].interface) == 0;
-	if (!same)
-		complain(&complaint, 0,
-			 "other lan or wan sections, expected the same until the daemon "
-			 "is started again");
 	return !complaint.made;
+}
+
+size_t *
+config_lan_origins(const struct config *old, const struct config *new)
+{
+	size_t *origin = calloc(new->lans, sizeof(*origin));
+	for (size_t i = 0; origin && i < new->lans; i++) {
+		size_t at = 0;
+		while (at < old->lans && strcmp(old->lan[at].interface, new->lan[i].interface) != 0)
+			at++;
+		origin[i] = at < old->lans ? at : CONFIG_NEW_LAN;
+	}
+	return origin;
 }

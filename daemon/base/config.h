@@ -37,6 +37,8 @@ enum { CONFIG_TCP = 1, CONFIG_UDP = 2 }; /* sets of transports */
 
 /* One `rule` section; what it does not name is open in it. */
 struct policy_rule {
+	char
+	    lan[CONFIG_INTERFACE_SIZE]; /* it stands in the section of; "": of none, it is common */
 	bool allow;
 	bool has_client;
 	struct prefix client;
@@ -81,7 +83,7 @@ struct config {
 	struct config_lan *lan;
 	size_t lans;
 	struct config_wan wan;
-	struct policy_rule *rule;
+	struct policy_rule *rule; /* the common ones last */
 	size_t rules;
 	struct forward *forward;
 	size_t forwards;
@@ -122,6 +124,13 @@ struct config *config_read_fd(int fd, const char *path, char *error, size_t erro
 bool config_may_become(const struct config *, const struct config *, const char *path, char *error,
 		       size_t error_size);
 void config_free(struct config *); /* NULL is allowed */
+
+/*
+ * Where each LAN of the new one is in the old one, by its interface; CONFIG_NEW_LAN: it is not
+ * there.  To be freed; NULL: out of memory.
+ */
+#define CONFIG_NEW_LAN SIZE_MAX
+size_t *config_lan_origins(const struct config *old, const struct config *new);
 
 /* The canonical form: every key that says something, which reads as the same. */
 void config_print(const struct config *, FILE *);

@@ -9,6 +9,8 @@
 
 #include "log.h"
 
+enum { DEPTH_MAX = 4 }; /* more braces are nothing that libconfuse takes */
+
 struct scanner {
 	struct config_text *out;
 	struct complaint *complaint;
@@ -18,7 +20,8 @@ struct scanner {
 	bool in_word;
 	bool value_next; /* the last thing but space and comments was a = */
 	unsigned depth;
-	unsigned opened; /* line of the outermost open brace */
+	unsigned opened;	  /* line of the outermost open brace */
+	unsigned word[DEPTH_MAX]; /* before each open brace */
 };
 
 bool
@@ -106,16 +109,26 @@ blank_block(struct scanner *s)
 static bool
 open_brace(struct scanner *s)
 {
-	if (s->depth++ > 0)
-		return true;
-	s->opened = s->line;
+	if (s->depth == DEPTH_MAX)
+		return complain(s->complaint, s->line, "unexpected '{', expected }");
+	if (s->depth == 0)
+		s->opened = s->line;
+	s->word[s->depth++] = s->word_line;
+	return true;
+}
+
+static void
+close_brace(struct scanner *s)
+{
+	if (s->depth == 0)
+		return;
+	s->depth--;
 	struct config_text *out = s->out;
 	unsigned *section = realloc(out->section, (out->sections + 1) * sizeof(*section));
 	if (!section)
 		fatal("out of memory");
-	section[out->sections++] = s->word_line;
+	section[out->sections++] = s->word[s->depth];
 	out->section = section;
-	return true;
 }
 
 static bool
@@ -171,7 +184,7 @@ scan(struct scanner *s)
 		ok = open_brace(s);
 		break;
 	case '}':
-		s->depth -= s->depth > 0;
+		close_brace(s);
 		break;
 	default:
 		return scan_word(s);

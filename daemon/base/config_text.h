@@ -27,7 +27,8 @@ bool complain(struct complaint *, unsigned line, const char *format, ...)
 struct config_text {
 	char *text;	/* ended by NUL, without comments */
 	unsigned lines; /* at least 1 */
-	/* Line of the word before each section's brace: its title, else its name. */
+	/* Line of the word before each section's brace: its title, else its name; in the order in
+	 * which they close. */
 	unsigned *section;
 	size_t sections;
 };

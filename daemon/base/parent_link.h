@@ -16,6 +16,8 @@ enum {
 	CORE_FDS_END
 };
 
+enum { PARENT_WORKERS = 256 }; /* there can be as many at one time */
+
 enum parent_link_type {
 	PARENT_READY, /* core to parent: serving; lan is 0 */
 	PARENT_SPAWN, /* core to parent: make a worker for that LAN, in place of the one there is */
@@ -34,7 +36,7 @@ enum parent_link_type {
 
 struct parent_message {
 	uint32_t type;
-	uint32_t lan;
+	uint32_t lan; /* below PARENT_WORKERS: the core's number for the LAN's worker */
 	/* Of PARENT_SPAWNED: the worker's process, or -errno.  Of PARENT_CONFIG and
 	 * PARENT_RELOADED: 0 or -errno.  Else 0. */
 	int32_t result;

@@ -57,10 +57,19 @@ find_asked(const struct decider *d, const struct map_request *request)
 		   : find_by_internal(d, request);
 }
 
+/* Where prefixes overlap, an address does not tell. */
+static bool
+is_of_same_lan(const struct lease *lease, const struct map_request *request)
+{
+	return !lease->record.lan[0] || !request->lan[0] ||
+	       strcmp(lease->record.lan, request->lan) == 0;
+}
+
 static bool
 is_clients(const struct lease *lease, const struct map_request *request)
 {
-	return address_equal(&lease->record.internal.address, &request->internal.address);
+	return is_of_same_lan(lease, request) &&
+	       address_equal(&lease->record.internal.address, &request->internal.address);
 }
 
 /* RFC 6887 11.3: the nonce must match to renew, change or delete.  Who has none cannot know it, nor
@@ -164,6 +173,8 @@ renew(struct decider *d, const struct map_request *request, struct lease *lease,
 
 	if (lease->record.origin == ORIGIN_STATIC)
 		return decide_static(d, request, lease, reply);
+	if (!is_of_same_lan(lease, request))
+		return MAP_NOT_YOURS;
 	if (nonce_differs(lease, request)) {
 		reply->lifetime = lease_remaining(&lease->record, d->now);
 		return MAP_NOT_YOURS;
@@ -230,7 +241,7 @@ static enum map_result
 insert(struct decider *d, const struct map_request *request, uint16_t port, struct map_reply *reply)
 {
 	uint32_t lifetime = granted_lifetime(request);
-	const struct lease_record record = {
+	struct lease_record record = {
 	    .origin = request->origin,
 	    .transport = request->transport,
 	    .disabled = request->disabled,
@@ -246,8 +257,10 @@ insert(struct decider *d, const struct map_request *request, uint16_t port, stru
 	    .description = request->description[0] ? request->description : NULL,
 	    .user_agent = request->user_agent[0] ? request->user_agent : NULL,
 	};
-	struct lease *lease = transaction_add(d->transaction, &record);
+	struct lease *lease;
 
+	memcpy(record.lan, request->lan, sizeof(record.lan));
+	lease = transaction_add(d->transaction, &record);
 	if (!lease)
 		return MAP_NO_RESOURCES;
 	reply->lifetime = lifetime;
@@ -304,8 +317,8 @@ judge_taken_port(struct decider *d, const struct map_request *request)
 	return address_is_unspecified(&d->external) ? MAP_NO_ADDRESS : MAP_OK;
 }
 
-/* The rows of interworking 2.3 that ask by the external port.  Who may not have it is told that, not
- * that it is taken (WANIPConnection:2, 2.5.16). */
+/* The rows of interworking 2.3 that ask by the external port.  Who may not have it is told that,
+ * not that it is taken (WANIPConnection:2, 2.5.16). */
 static enum map_result
 map_by_external(struct decider *d, const struct map_request *request, struct lease *holder,
 		struct map_reply *reply)
@@ -385,7 +398,8 @@ decide_delete_all(struct decider *d, const struct map_request *request, struct m
 	(void)reply;
 	for (; lease; lease = next) {
 		next = lease_next_of_client(lease);
-		if (lease->record.transport != request->transport)
+		if (lease->record.transport != request->transport ||
+		    !is_of_same_lan(lease, request))
 			continue;
 		if (lease->record.origin == ORIGIN_STATIC)
 			result =
@@ -407,7 +421,7 @@ decide_delete_range(struct decider *d, const struct map_request *request, struct
 	(void)reply;
 	for (; lease; lease = next) {
 		next = lease_next_of_client(lease);
-		if (!is_in_range(request, &lease->record) ||
+		if (!is_in_range(request, &lease->record) || !is_of_same_lan(lease, request) ||
 		    !(request->may_delete & ORIGIN_BIT(lease->record.origin)))
 			continue;
 		if (!transaction_end(d->transaction, lease, ENDING_DELETED, d->now))

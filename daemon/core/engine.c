@@ -46,8 +46,10 @@ struct engine {
 	unsigned restore_tokens;
 	monotime restore_since; /* when the tokens were last counted */
 	monotime retry;		/* the kernel would not let leases end: not again before */
-	bool reviews;		/* after another policy came */
-	uint64_t reviewed;	/* up to this id */
+	bool reviews;		/* after another policy came, by its place() */
+	bool (*place)(void *arg, const struct address *host, char lan[MAPPING_LAN_SIZE]);
+	void *place_arg;
+	uint64_t reviewed; /* up to this id */
 	uint64_t table_changes;
 	uint64_t operations; /* those of the batch being settled that changed the table */
 	struct counters counters;
@@ -421,9 +423,23 @@ engine_flush(struct engine *e, monotime now)
 	}
 }
 
+static void
+log_denied(const struct lease_record *r, const char *reason, unsigned line)
+{
+	char client[ADDRESS_TEXT_SIZE];
+
+	log_line(LOG_LEVEL_INFO, "lease", "denied",
+		 "id=%" PRIu64
+		 " client=%s protocol=%s transport=%s external=%u internal=%u lan=%s reason=%s "
+		 "rule-line=%u",
+		 r->id, address_print(&r->internal.address, client), origin_name(r->origin),
+		 transport_name(r->transport), r->external_port, r->internal.port, r->lan, reason,
+		 line);
+}
+
 /* The question that its client would have to ask to have it. */
 static bool
-is_denied(const struct engine *e, const struct lease_record *r)
+is_denied(const struct engine *e, struct lease_record *r)
 {
 	struct map_request request = {
 	    .kind = REQUEST_MAP,
@@ -431,20 +447,20 @@ is_denied(const struct engine *e, const struct lease_record *r)
 	    .client = r->internal.address,
 	    .internal = r->internal,
 	};
-	char address[ADDRESS_TEXT_SIZE];
 	unsigned line;
 
 	if (r->origin == ORIGIN_STATIC)
 		return false;
+	if (e->place && !e->place(e->place_arg, &r->internal.address, r->lan)) {
+		log_denied(r, "lan-removed", 0);
+		return true;
+	}
+	memcpy(request.lan, r->lan, sizeof(request.lan));
 	if (r->description)
 		strcpy(request.description, r->description);
 	if (policy_allows(e->options.policy, &request, r->external_port, &line))
 		return false;
-	log_line(LOG_LEVEL_INFO, "lease", "denied",
-		 "id=%" PRIu64
-		 " client=%s protocol=%s transport=%s external=%u internal=%u rule-line=%u",
-		 r->id, address_print(&r->internal.address, address), origin_name(r->origin),
-		 transport_name(r->transport), r->external_port, r->internal.port, line);
+	log_denied(r, "policy", line);
 	return true;
 }
 
@@ -473,6 +489,8 @@ engine_set_policy(struct engine *e, const struct engine_policy *policy)
 	e->options.max_mappings_per_client = policy->max_mappings_per_client;
 	e->options.ports.random_ports = policy->random_ports;
 	e->options.end_flows_on_expiry = policy->end_flows_on_expiry;
+	e->place = policy->place;
+	e->place_arg = policy->arg;
 	e->reviews = true;
 	e->reviewed = 0;
 }
@@ -605,6 +623,12 @@ engine_set_lan(struct engine *e, size_t lan, const struct prefix *prefix, size_t
 	       monotime now)
 {
 	renumbering_set_lan(&e->renumbering, lan, prefix, count, now);
+}
+
+void
+engine_move_lans(struct engine *e, const size_t *origin, size_t lans)
+{
+	renumbering_move(&e->renumbering, origin, lans);
 }
 
 void

@@ -57,6 +57,12 @@ struct engine_policy {
 	uint32_t max_mappings_per_client;
 	struct port_range random_ports;
 	bool end_flows_on_expiry;
+	/*
+	 * lan: where a host's lease came from, to be replaced by where it is now if that is no LAN
+	 * any more.  False: the host is of no LAN, and its leases end, too.  NULL: not asked.
+	 */
+	bool (*place)(void *arg, const struct address *host, char lan[MAPPING_LAN_SIZE]);
+	void *arg;
 };
 void engine_set_policy(struct engine *, const struct engine_policy *);
 /* Are there leases that the policy has not been asked about yet? */
@@ -85,6 +91,9 @@ int engine_set_network(struct engine *, const struct firewall_network *,
  * has, end once it has had others for RENUMBERING_DELAY; static ones stay.  Then call engine_run().
  */
 void engine_set_lan(struct engine *, size_t lan, const struct prefix *, size_t count, monotime now);
+
+/* The caller's numbers are others: origin has the old one of each LAN, or none that there was. */
+void engine_move_lans(struct engine *, const size_t *origin, size_t lans);
 
 /* Somebody committed to nftables: look after our table.  Then call engine_run(). */
 void engine_check_table(struct engine *, monotime now);

@@ -88,6 +88,7 @@ rule_matches(const struct policy_rule *rule, const struct map_request *request)
 	uint8_t transport = request->transport == TRANSPORT_TCP ? CONFIG_TCP : CONFIG_UDP;
 
 	return (rule->transports & transport) &&
+	       (!rule->lan[0] || strcmp(rule->lan, request->lan) == 0) &&
 	       (!rule->has_client || prefix_contains(&rule->client, &request->client)) &&
 	       request->internal.port >= rule->internal.first &&
 	       request->internal.port <= rule->internal.last &&

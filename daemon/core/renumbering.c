@@ -40,6 +40,24 @@ renumbering_set_lan(struct renumbering *r, size_t lan, const struct prefix *pref
 	}
 }
 
+void
+renumbering_move(struct renumbering *r, const size_t *origin, size_t lans)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->count; i++) {
+		size_t lan = 0;
+
+		while (lan < lans && origin[lan] != r->known[i].lan)
+			lan++;
+		if (lan == lans)
+			continue;
+		r->known[kept] = r->known[i];
+		r->known[kept++].lan = lan;
+	}
+	r->count = kept;
+}
+
 /* The one that its LAN has not for the longest time; count: each LAN has all of its own. */
 static size_t
 first(const struct renumbering *r)

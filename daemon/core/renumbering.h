@@ -22,6 +22,8 @@ struct renumbering {
 /* A LAN's prefixes from now on; none while it is gone, down or without an address. */
 void renumbering_set_lan(struct renumbering *, size_t lan, const struct prefix *, size_t count,
 			 monotime now);
+/* LANs have other numbers: origin has the old one of each; what none has is forgotten. */
+void renumbering_move(struct renumbering *, const size_t *origin, size_t lans);
 monotime renumbering_due(const struct renumbering *); /* MONOTIME_NEVER: nothing is */
 /* A prefix that is due, which is then forgotten.  False: there is none. */
 bool renumbering_take(struct renumbering *, monotime now, struct prefix *out);

@@ -320,13 +320,16 @@ gateway_free(struct gateway *g)
 	free(g);
 }
 
-void
-gateway_reload(struct gateway *g)
+bool
+gateway_reload(struct gateway *g, const size_t *origin)
 {
-	if (!udp_reload(g->udp))
-		log_error("udp", "out of memory", "");
+	if (!udp_reload(g->udp, origin))
+		return false;
+	engine_move_lans(g->options.engine, origin, g->options.config->lans);
+	g->stale = true; /* for what of it is no topology */
 	follow(g);
 	tend_chains(g);
+	return true;
 }
 
 const struct topology *

@@ -30,8 +30,9 @@ struct gateway_options {
 struct gateway *gateway_new(const struct gateway_options *, char *why, size_t why_size);
 void gateway_free(struct gateway *); /* leaves the table; NULL is allowed */
 
-/* The config holds something else; what cannot be followed is logged. */
-void gateway_reload(struct gateway *);
+/* The config and the names of the network hold something else; origin: of config_lan_origins().
+ * False: out of memory, it can only be freed. */
+bool gateway_reload(struct gateway *, const size_t *origin);
 
 /* Something went through the engine: do what is due, wake up when the next thing is. */
 void gateway_changed(void *gateway);

@@ -14,13 +14,16 @@
 
 enum { OTHER_FILES = 256 }; /* what a worker has open beside its clients' connections */
 
+/* Its place is the number by which the parent knows it. */
 struct worker {
 	struct spawner *spawner;
 	struct event *timer;
 	struct respawn pace;
+	size_t lan; /* NO_LAN: free, or left by a reload */
 	bool asked; /* ever */
 	bool waits; /* for the parent's answer */
 };
+#define NO_LAN SIZE_MAX
 
 #define FROM_PARENT                                                                         \
 	(PARENT_BIT(PARENT_SPAWNED) | PARENT_BIT(PARENT_PING) | PARENT_BIT(PARENT_RELOAD) | \
@@ -28,23 +31,19 @@ struct worker {
 
 struct spawner {
 	struct spawner_options options;
-	size_t lans;
 	struct event *link;
-	struct worker worker[]; /* one a LAN */
+	size_t lans;
+	struct worker **lan;
+	size_t last; /* place that was given out */
+	struct worker worker[PARENT_WORKERS];
 };
-
-static size_t
-lan_of(const struct worker *w)
-{
-	return (size_t)(w - w->spawner->worker);
-}
 
 static void
 tell(struct worker *w, int fd, pid_t pid)
 {
 	const struct spawner_options *options = &w->spawner->options;
 
-	options->spawned(options->arg, lan_of(w), fd, pid);
+	options->spawned(options->arg, w->lan, fd, pid);
 }
 
 static void
@@ -55,8 +54,8 @@ start_later(struct worker *w)
 	const struct timeval in = {rest / 1000, rest % 1000 * 1000};
 
 	if (rest > 0)
-		log_warning("upnp", "worker rests", "lan-number=%zu seconds=%d", lan_of(w),
-			    (int)in.tv_sec);
+		log_warning("upnp", "worker rests", "lan=%s seconds=%d",
+			    w->spawner->options.config->lan[w->lan].interface, (int)in.tv_sec);
 	event_add(w->timer, &in);
 }
 
@@ -66,14 +65,14 @@ start(struct worker *w)
 	const struct config *config = w->spawner->options.config;
 	struct parent_message message = {
 	    .type = PARENT_SPAWN,
-	    .lan = (uint32_t)lan_of(w),
+	    .lan = (uint32_t)(w - w->spawner->worker),
 	    .number =
 		config->upnp.http_connections + config->upnp.event_subscriptions + OTHER_FILES,
 	};
 	int error;
 
 	_Static_assert((int)sizeof(message.interface) == (int)CONFIG_INTERFACE_SIZE, "fits");
-	memcpy(message.interface, config->lan[lan_of(w)].interface, sizeof(message.interface));
+	memcpy(message.interface, config->lan[w->lan].interface, sizeof(message.interface));
 	error = parent_link_send(w->spawner->options.fd, &message, -1);
 	w->asked = true;
 	w->waits = error == 0;
@@ -98,6 +97,11 @@ on_spawned(struct spawner *s, const struct parent_message *message, int fd)
 	struct worker *w = &s->worker[message->lan];
 
 	w->waits = false;
+	if (w->lan == NO_LAN) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	if (message->result < 0 && message->result != -ENOENT)
 		start_later(w);
 	if (message->result < 0)
@@ -131,7 +135,7 @@ on_message(struct spawner *s, const struct parent_message *message, int fd)
 		options->got_config(options->arg, message->result < 0 ? message->result : fd);
 		return true;
 	default:
-		if (message->lan >= s->lans || !s->worker[message->lan].waits)
+		if (message->lan >= PARENT_WORKERS || !s->worker[message->lan].waits)
 			return false;
 		on_spawned(s, message, fd);
 		return true;
@@ -165,26 +169,74 @@ on_link(evutil_socket_t link, short events, void *arg)
 	}
 }
 
+/* Not the one left last, whose process may still be saying goodbye. */
+static struct worker *
+free_place(struct spawner *s)
+{
+	for (size_t i = 1; i <= PARENT_WORKERS; i++) {
+		struct worker *w = &s->worker[(s->last + i) % PARENT_WORKERS];
+
+		if (w->lan != NO_LAN || w->waits)
+			continue;
+		s->last = (size_t)(w - s->worker);
+		w->pace = (struct respawn){.deaths = 0};
+		w->asked = false;
+		return w;
+	}
+	return NULL;
+}
+
+bool
+spawner_reload(struct spawner *s, const size_t *origin)
+{
+	size_t lans = s->options.config->lans;
+	struct worker **lan = calloc(lans, sizeof(*lan));
+	bool ok = lan;
+
+	for (size_t i = 0; i < s->lans; i++)
+		s->lan[i]->lan = NO_LAN;
+	for (size_t i = 0; ok && i < lans; i++)
+		if (origin && origin[i] != CONFIG_NEW_LAN) {
+			lan[i] = s->lan[origin[i]];
+			lan[i]->lan = i;
+		}
+	for (size_t i = 0; i < s->lans; i++)
+		if (s->lan[i]->lan == NO_LAN)
+			evtimer_del(s->lan[i]->timer);
+	for (size_t i = 0; ok && i < lans; i++) {
+		if (lan[i])
+			continue;
+		lan[i] = free_place(s);
+		ok = lan[i];
+		if (ok)
+			lan[i]->lan = i;
+	}
+	free(s->lan);
+	s->lan = lan;
+	s->lans = ok ? lans : 0;
+	return ok;
+}
+
 struct spawner *
 spawner_new(const struct spawner_options *options)
 {
-	size_t lans = options->config->lans;
-	struct spawner *s = calloc(1, sizeof(*s) + lans * sizeof(s->worker[0]));
+	struct spawner *s = calloc(1, sizeof(*s));
 
 	if (!s) {
 		close(options->fd);
 		return NULL;
 	}
 	s->options = *options;
-	s->lans = lans;
+	s->last = PARENT_WORKERS - 1;
 	s->link = event_new(options->base, options->fd, EV_READ | EV_PERSIST, on_link, s);
 	bool ok = s->link && event_add(s->link, NULL) == 0;
-	for (size_t i = 0; i < lans; i++) {
+	for (size_t i = 0; i < PARENT_WORKERS; i++) {
 		s->worker[i].spawner = s;
+		s->worker[i].lan = NO_LAN;
 		s->worker[i].timer = evtimer_new(options->base, on_timer, &s->worker[i]);
 		ok = ok && s->worker[i].timer;
 	}
-	if (ok)
+	if (ok && spawner_reload(s, NULL))
 		return s;
 	spawner_free(s);
 	return NULL;
@@ -195,19 +247,20 @@ spawner_free(struct spawner *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->lans; i++)
+	for (size_t i = 0; i < PARENT_WORKERS; i++)
 		if (s->worker[i].timer)
 			event_free(s->worker[i].timer);
 	if (s->link)
 		event_free(s->link);
 	close(s->options.fd);
+	free(s->lan);
 	free(s);
 }
 
 void
 spawner_request(struct spawner *s, size_t lan)
 {
-	struct worker *w = &s->worker[lan];
+	struct worker *w = s->lan[lan];
 
 	if (w->waits || evtimer_pending(w->timer, NULL))
 		return;

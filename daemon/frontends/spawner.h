@@ -40,6 +40,10 @@ struct spawner *
 spawner_new(const struct spawner_options *); /* NULL: out of memory; fd is closed then too */
 void spawner_free(struct spawner *);	     /* NULL is allowed */
 
+/* The config's LANs are others; origin: of config_lan_origins().  False: out of memory or of
+ * places, it can only be freed. */
+bool spawner_reload(struct spawner *, const size_t *origin);
+
 /*
  * A LAN's first worker, or, from the second call on, another one since the last is dead: at once,
  * or later if they die quickly (respawn.h).  Close the dead one's link first.

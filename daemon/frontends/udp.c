@@ -72,7 +72,7 @@ struct udp {
 	struct envelope envelope[UDP_BATCH];
 	struct slot slot[UDP_BATCH];
 	size_t lans;
-	struct lan lan[];
+	struct lan **lan;
 };
 
 /* While PCP is off: versions other than 0 are told so in NAT-PMP's words, responses of others are
@@ -178,6 +178,7 @@ handle(struct lan *lan, uint32_t number, monotime now)
 		request.lifetime_min = slot->protocol->lifetime_min;
 		request.lifetime_max = slot->protocol->lifetime_max;
 		request.asker = (struct asker){.answer = answer, .who = udp, .slot = number};
+		memcpy(request.lan, lan->interface.name, sizeof(request.lan));
 		engine_submit(udp->options.engine, &request, now);
 		return true;
 	case DECODE_REJECT:
@@ -456,7 +457,7 @@ void
 udp_announce(struct udp *udp)
 {
 	for (size_t i = 0; i < udp->lans; i++)
-		announce(&udp->lan[i]);
+		announce(udp->lan[i]);
 }
 
 /* --- sockets --- */
@@ -543,7 +544,7 @@ is_news(const struct network_interface *was, const struct network_interface *is)
 bool
 udp_set_lan(struct udp *udp, size_t number, const struct network_interface *interface)
 {
-	struct lan *lan = &udp->lan[number];
+	struct lan *lan = udp->lan[number];
 	struct network_interface was = lan->interface;
 	bool opened = false;
 
@@ -574,13 +575,13 @@ udp_set_lan(struct udp *udp, size_t number, const struct network_interface *inte
 bool
 udp_serves(const struct udp *udp, size_t number)
 {
-	return udp->lan[number].fd >= 0;
+	return udp->lan[number]->fd >= 0;
 }
 
 const struct udp_counters *
 udp_counters(const struct udp *udp, size_t number)
 {
-	return &udp->lan[number].counters;
+	return &udp->lan[number]->counters;
 }
 
 /* Clients begin anew where it is another one. */
@@ -600,41 +601,75 @@ set_rate(struct udp *udp, uint32_t rate)
 	return true;
 }
 
-bool
-udp_reload(struct udp *udp)
+static void
+free_lan(struct lan *lan)
 {
-	fill_protocols(udp->options.config, udp->protocol);
-	return set_rate(udp, udp->options.config->requests_per_second);
+	if (!lan)
+		return;
+	if (lan->timer) {
+		close_lan(lan);
+		event_free(lan->timer);
+	}
+	free(lan);
 }
 
-static bool
-init(struct udp *udp)
+/* NULL: out of memory. */
+static struct lan *
+new_lan(struct udp *udp)
 {
-	if (!udp_reload(udp))
-		return false;
-	for (size_t i = 0; i < udp->lans; i++) {
-		struct lan *lan = &udp->lan[i];
+	struct lan *lan = calloc(1, sizeof(*lan));
 
-		lan->udp = udp;
-		lan->fd = -1;
-		lan->timer = evtimer_new(udp->options.base, on_timer, lan);
-		if (!lan->timer)
-			return false;
+	if (!lan)
+		return NULL;
+	lan->udp = udp;
+	lan->fd = -1;
+	lan->timer = evtimer_new(udp->options.base, on_timer, lan);
+	if (lan->timer)
+		return lan;
+	free_lan(lan);
+	return NULL;
+}
+
+/* origin: as udp_reload(); NULL: all are new. */
+static bool
+set_lans(struct udp *udp, const size_t *origin)
+{
+	size_t lans = udp->options.config->lans;
+	struct lan **lan = calloc(lans, sizeof(*lan));
+	bool ok = lan;
+
+	for (size_t i = 0; ok && i < lans; i++) {
+		size_t from = origin ? origin[i] : CONFIG_NEW_LAN;
+
+		lan[i] = from == CONFIG_NEW_LAN ? new_lan(udp) : udp->lan[from];
+		if (from != CONFIG_NEW_LAN)
+			udp->lan[from] = NULL;
+		ok = lan[i];
 	}
-	return true;
+	for (size_t i = 0; i < udp->lans; i++)
+		free_lan(udp->lan[i]);
+	free(udp->lan);
+	udp->lan = lan;
+	udp->lans = lan ? lans : 0;
+	return ok;
+}
+
+bool
+udp_reload(struct udp *udp, const size_t *origin)
+{
+	fill_protocols(udp->options.config, udp->protocol);
+	return set_rate(udp, udp->options.config->requests_per_second) && set_lans(udp, origin);
 }
 
 struct udp *
 udp_new(const struct udp_options *options)
 {
-	size_t lans = options->config->lans;
-	struct udp *udp = calloc(1, sizeof(*udp) + lans * sizeof(udp->lan[0]));
+	struct udp *udp = calloc(1, sizeof(*udp));
 
 	if (!udp)
 		return NULL;
 	udp->options = *options;
-	udp->lans = lans;
-	if (!init(udp)) {
+	if (!udp_reload(udp, NULL)) {
 		udp_free(udp);
 		return NULL;
 	}
@@ -646,10 +681,9 @@ udp_free(struct udp *udp)
 {
 	if (!udp)
 		return;
-	for (size_t i = 0; i < udp->lans && udp->lan[i].timer; i++) {
-		close_lan(&udp->lan[i]);
-		event_free(udp->lan[i].timer);
-	}
+	for (size_t i = 0; i < udp->lans; i++)
+		free_lan(udp->lan[i]);
+	free(udp->lan);
 	rate_limit_free(udp->limit);
 	free(udp);
 }

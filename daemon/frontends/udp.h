@@ -26,9 +26,12 @@ struct udp_options {
 struct udp *udp_new(const struct udp_options *); /* no socket yet; NULL: out of memory */
 void udp_free(struct udp *);			 /* NULL is allowed */
 
-/* The config holds something else: protocols, lifetimes, requests-per-second.  False: out of
- * memory, the old rate holds.  Then call udp_set_lan() for each LAN. */
-bool udp_reload(struct udp *);
+/*
+ * The config holds something else: LANs, protocols, lifetimes, requests-per-second.  origin: of
+ * config_lan_origins(); a LAN that stays keeps its socket.  Then call udp_set_lan() for each.
+ * False: out of memory, it can only be freed.
+ */
+bool udp_reload(struct udp *, const size_t *origin);
 
 /*
  * A LAN of the config (from 0) as it is now.  Makes its socket anew if it is another interface than

@@ -75,7 +75,7 @@ struct upnp {
 	struct link_state state;
 	struct upnp_reader reader;
 	size_t lans;
-	struct worker worker[];
+	struct worker **worker;
 };
 
 /* --- what workers are told --- */
@@ -436,6 +436,7 @@ submit(struct worker *w, unsigned slot, monotime now)
 	recognize(w, call);
 	igd_to_request(&call->call, &call->client, &request);
 	memcpy(request.user_agent, call->user_agent, sizeof(request.user_agent));
+	memcpy(request.lan, w->upnp->options.config->lan[w->number].interface, sizeof(request.lan));
 	request.asker = (struct asker){.answer = on_answer, .who = w, .slot = slot};
 	if (!is_authorized(w, call)) {
 		engine_refuse(w->upnp->options.engine, &request, MAP_NOT_AUTHORIZED, now);
@@ -618,7 +619,7 @@ void
 upnp_spawned(void *upnp, size_t lan, int fd, pid_t pid)
 {
 	struct upnp *u = upnp;
-	struct worker *w = &u->worker[lan];
+	struct worker *w = u->worker[lan];
 
 	w->shown.missing = fd == -ENOENT;
 	if (fd < 0)
@@ -678,18 +679,78 @@ read_config(struct upnp *u)
 	u->reader.others = u->options.config->upnp.read_others_mappings;
 }
 
-void
-upnp_reload(struct upnp *u)
+static void
+free_worker(struct worker *w)
 {
-	read_config(u);
+	if (!w)
+		return;
+	close_link(w);
+	if (w->again)
+		event_free(w->again);
+	free(w);
+}
+
+/* NULL: out of memory. */
+static struct worker *
+new_worker(struct upnp *u)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->upnp = u;
+	w->fd = -1;
+	w->again = evtimer_new(u->options.base, on_turn, w);
+	if (w->again)
+		return w;
+	free_worker(w);
+	return NULL;
+}
+
+/* origin: as upnp_reload(); NULL: all are new. */
+static bool
+set_lans(struct upnp *u, const size_t *origin)
+{
+	size_t lans = u->options.config->lans;
+	struct worker **worker = calloc(lans, sizeof(*worker));
+	bool ok = worker;
+
+	for (size_t i = 0; ok && i < lans; i++) {
+		size_t from = origin ? origin[i] : CONFIG_NEW_LAN;
+
+		worker[i] = from == CONFIG_NEW_LAN ? new_worker(u) : u->worker[from];
+		if (from != CONFIG_NEW_LAN)
+			u->worker[from] = NULL;
+		ok = worker[i];
+		if (ok)
+			worker[i]->number = i;
+	}
 	for (size_t i = 0; i < u->lans; i++)
-		set_up_again(&u->worker[i]);
+		free_worker(u->worker[i]);
+	free(u->worker);
+	u->worker = worker;
+	u->lans = worker ? lans : 0;
+	return ok;
+}
+
+bool
+upnp_reload(struct upnp *u, const size_t *origin)
+{
+	if (!set_lans(u, origin))
+		return false;
+	read_config(u);
+	for (size_t i = 0; i < u->lans; i++) {
+		set_up_again(u->worker[i]);
+		if (origin[i] == CONFIG_NEW_LAN)
+			u->options.spawn(u->options.arg, i);
+	}
+	return true;
 }
 
 void
 upnp_set_lan(struct upnp *u, size_t lan, const struct network_interface *interface)
 {
-	struct worker *w = &u->worker[lan];
+	struct worker *w = u->worker[lan];
 	struct link_lan is;
 
 	w->interface = *interface;
@@ -730,7 +791,7 @@ upnp_changed(struct upnp *u)
 		return;
 	memcpy(&u->state, &is, sizeof(is));
 	for (size_t i = 0; i < u->lans; i++)
-		owe(&u->worker[i], OWED_STATE);
+		owe(u->worker[i], OWED_STATE);
 }
 
 void
@@ -743,42 +804,31 @@ upnp_start(struct upnp *u)
 const struct upnp_worker *
 upnp_worker(const struct upnp *u, size_t lan)
 {
-	return &u->worker[lan].shown;
+	return &u->worker[lan]->shown;
 }
 
 struct upnp *
 upnp_new(const struct upnp_options *options)
 {
-	size_t lans = options->config->lans;
-	struct upnp *u = calloc(1, sizeof(*u) + lans * sizeof(u->worker[0]));
+	struct upnp *u = calloc(1, sizeof(*u));
 
 	if (!u)
 		return NULL;
 	u->options = *options;
 	if (options->patience == 0)
 		u->options.patience = PATIENCE;
-	u->lans = lans;
 	u->reader = (struct upnp_reader){
 	    .engine = options->engine,
 	    .counters = options->counters,
 	    .arg = options->arg,
 	};
-	for (size_t i = 0; i < lans; i++) {
-		struct worker *w = &u->worker[i];
-
-		w->upnp = u;
-		w->number = i;
-		w->fd = -1;
-		name_devices(w);
-	}
 	read_config(u);
-	for (size_t i = 0; i < lans; i++) {
-		u->worker[i].again = evtimer_new(options->base, on_turn, &u->worker[i]);
-		if (!u->worker[i].again) {
-			upnp_free(u);
-			return NULL;
-		}
+	if (!set_lans(u, NULL)) {
+		upnp_free(u);
+		return NULL;
 	}
+	for (size_t i = 0; i < u->lans; i++)
+		name_devices(u->worker[i]);
 	return u;
 }
 
@@ -787,10 +837,8 @@ upnp_free(struct upnp *u)
 {
 	if (!u)
 		return;
-	for (size_t i = 0; i < u->lans; i++) {
-		close_link(&u->worker[i]);
-		if (u->worker[i].again)
-			event_free(u->worker[i].again);
-	}
+	for (size_t i = 0; i < u->lans; i++)
+		free_worker(u->worker[i]);
+	free(u->worker);
 	free(u);
 }

@@ -47,9 +47,12 @@ void upnp_start(struct upnp *);
 /* As spawner_options.spawned: our end of the link to a worker of that LAN, or -errno. */
 void upnp_spawned(void *upnp, size_t lan, int fd, pid_t pid);
 
-/* The config, or what uuid points to, holds something else: workers that would have to be told
- * something else than they were are replaced. */
-void upnp_reload(struct upnp *);
+/*
+ * The config, or what uuid points to, holds something else.  origin: of config_lan_origins().
+ * Workers that would have to be told something else than they were are replaced.  False: out of
+ * memory, it can only be freed.
+ */
+bool upnp_reload(struct upnp *, const size_t *origin);
 
 /* A LAN of the config (from 0) as it is now; news to its worker if it changed. */
 void upnp_set_lan(struct upnp *, size_t lan, const struct network_interface *);

@@ -22,8 +22,7 @@
 
 #define WORKERS_GRACE (1 * MONOTIME_SECOND) /* to say goodbye after the core ended */
 enum {
-	WORKERS_MAX = 256, /* a core that wants more is not ours */
-	FILES_MAX = 16384, /* likewise */
+	FILES_MAX = 16384, /* a core that wants more is not ours */
 };
 #define FROM_CORE                                                                         \
 	(PARENT_BIT(PARENT_READY) | PARENT_BIT(PARENT_SPAWN) | PARENT_BIT(PARENT_ALIVE) | \
@@ -43,9 +42,9 @@ struct parent {
 	int text;     /* the configuration that holds */
 	int new_text; /* the one that the core looks at; -1: none */
 	int signals;
-	int link;			  /* to the core */
-	pid_t core;			  /* 0: it is not running */
-	struct child worker[WORKERS_MAX]; /* by the core's number */
+	int link;			     /* to the core */
+	pid_t core;			     /* 0: it is not running */
+	struct child worker[PARENT_WORKERS]; /* by the core's number */
 	struct respawn pace;
 	monotime restart; /* MONOTIME_NEVER: not now */
 	monotime ping;	  /* the next, of the core; MONOTIME_NEVER: the watchdog is off */
@@ -302,8 +301,9 @@ static void (*const from_core[PARENT_TYPES])(struct parent *, const struct paren
 static bool
 is_sane(const struct parent_message *message)
 {
-	return message->type == PARENT_SPAWN ? message->lan < WORKERS_MAX && message->interface[0]
-					     : message->lan == 0;
+	return message->type == PARENT_SPAWN
+		   ? message->lan < PARENT_WORKERS && message->interface[0]
+		   : message->lan == 0;
 }
 
 static void
@@ -354,7 +354,7 @@ on_core_end(struct parent *p, int status)
 static void
 on_worker_end(struct parent *p, pid_t pid, int status)
 {
-	for (size_t i = 0; i < WORKERS_MAX; i++) {
+	for (size_t i = 0; i < PARENT_WORKERS; i++) {
 		if (p->worker[i].pid != pid)
 			continue;
 		p->worker[i].pid = 0;
@@ -440,7 +440,7 @@ ping_core(struct parent *p, monotime now)
 static bool
 has_workers(const struct parent *p)
 {
-	for (size_t i = 0; i < WORKERS_MAX; i++)
+	for (size_t i = 0; i < PARENT_WORKERS; i++)
 		if (p->worker[i].pid > 0)
 			return true;
 	return false;
@@ -454,7 +454,7 @@ end_workers(struct parent *p)
 
 	while (has_workers(p) && clock_now() < end)
 		wait_until(p, end);
-	for (size_t i = 0; i < WORKERS_MAX; i++)
+	for (size_t i = 0; i < PARENT_WORKERS; i++)
 		kill_worker(&p->worker[i]);
 }
 

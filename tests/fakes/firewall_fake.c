@@ -221,6 +221,13 @@ firewall_destroy(struct firewall *f, struct fault *fault)
 	return 0;
 }
 
+void
+firewall_set_source_nat(struct firewall *f, bool source_nat)
+{
+	(void)f;
+	(void)source_nat;
+}
+
 int
 firewall_set_network(struct firewall *f, const struct firewall_network *network,
 		     struct fault *fault)

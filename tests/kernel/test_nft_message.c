@@ -205,7 +205,7 @@ another_network(void **state)
 	struct firewall_network a = network(), b = network();
 
 	(void)state;
-	nft_layout_change(&batch, &masquerading, &a, &a);
+	nft_layout_change(&batch, &masquerading, &a, &a, false);
 	assert_int_equal(batch.used, 0);
 
 	strcpy(b.wan, "ppp0");
@@ -213,7 +213,7 @@ another_network(void **state)
 	b.lan_prefix[0] = ipv4_prefix("10.0.0.0/8");
 	b.has_source = true;
 	b.source = ipv4("198.51.100.1");
-	nft_layout_change(&batch, &masquerading, &a, &b);
+	nft_layout_change(&batch, &masquerading, &a, &b, false);
 	assert_golden("change.txt");
 }
 

@@ -6,11 +6,28 @@ import signal
 import pytest
 
 from clients import ask, natpmp_map, pcp_map, pcp_packet
-from lab import BUILD, LAN1, LAN2, WAN, is_running, wait_for
+from lab import BUILD, Host, LAN1, LAN2, WAN, is_running, wait_for
 from test_parent import worker_of
 from upnp_client import IP, call, mapping
 
 DENY_5000 = "rule {\n action = deny\n external-ports = 5000-5999\n}\n"
+
+
+GUEST_LAN, GUEST = "192.168.2.1", "192.168.2.11"
+
+
+def second_lan(lab):
+    """guest0 of the gateway, and the host there."""
+    guest = lab.closing(Host("guest"))
+    lab._cable("guest0", guest)
+    lab.gw.ip(f"address add {GUEST_LAN}/24 dev guest0", "link set guest0 up")
+    guest.ip(f"address add {GUEST}/24 dev eth0", "link set eth0 up", f"route add default via {GUEST_LAN}")
+    lab.gw.nft("add rule inet admin forward iifname guest0 accept")
+    return guest
+
+
+def is_deaf(guest):
+    return ask(guest, bytes([0, 0]), to=GUEST_LAN, timeout=0.5) is None
 
 
 def write(daemon, text):
@@ -159,3 +176,85 @@ def test_upnp_is_switched(lab, daemon):
     served(daemon)
     call(lab.lan1, IP, 1, "AddPortMapping", mapping(4002, 8000, LAN1), port=5999)
     assert [lease["external_port"] for lease in daemon.leases()] == [4000, 4001, 4002]
+
+
+def test_lans_come_and_go(lab):
+    daemon = lab.daemon()
+    guest = second_lan(lab)
+    text, worker, core = read(daemon), worker_of(daemon), daemon.pid
+    lab.server(lab.lan1, "tcp", 8000)
+    lab.server(guest, "tcp", 8000)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    assert is_deaf(guest)
+    # Before the other, so that its number changes, too.
+    reload(daemon, 'lan "guest0" {}\n' + text)
+    assert natpmp_map(guest, "tcp", 8000, 4001, to=GUEST_LAN).external == 4001
+    served(daemon)
+    call(guest, IP, 1, "AddPortMapping", mapping(4002, 8000, GUEST), address=GUEST_LAN)
+    assert [i["name"] for i in daemon.status()["interfaces"]] == ["wan0", "guest0", "br-lan"]
+    for port, name in ((4000, "lan1"), (4001, "guest"), (4002, "guest")):
+        assert lab.wan.talk("tcp", WAN, port).startswith(f"{name} saw")
+        assert lab.lan2.talk("tcp", WAN, port).startswith(f"{name} saw")
+    other = worker_of(daemon, "guest0")
+    reload(daemon, text)
+    wait_for(lambda: not is_running(other))
+    assert daemon.log().count("reason=lan-removed") == 2
+    assert [lease["external_port"] for lease in daemon.leases()] == [4000]
+    assert is_deaf(guest)
+    assert lab.wan.refused("tcp", WAN, 4001) and lab.wan.talk("tcp", WAN, 4000).startswith("lan1 saw")
+    assert natpmp_map(lab.lan2, "tcp", 8000, 4003).external == 4003
+    reload(daemon, 'lan "guest0" {}\n' + text)
+    assert natpmp_map(guest, "tcp", 8000, 4001, to=GUEST_LAN).external == 4001
+    served(daemon)
+    call(guest, IP, 1, "AddPortMapping", mapping(4002, 8000, GUEST), address=GUEST_LAN)
+    assert daemon.pid == core
+
+
+def test_a_lan_is_renamed(lab, daemon):
+    """Its mappings stay; a client need not ask again."""
+    lab.server(lab.lan1, "tcp", 8000)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    lab.gw.nft("add rule inet admin forward iifname br0 accept")
+    lab.gw.ip("link set br-lan down", "link set br-lan name br0", "link set br0 up")
+    reload(daemon, read(daemon).replace("br-lan", "br0"))
+    assert [lease["external_port"] for lease in daemon.leases()] == [4000]
+    assert lab.wan.talk("tcp", WAN, 4000).startswith("lan1 saw")
+    assert natpmp_map(lab.lan1, "tcp", 8001, 4001).external == 4001
+
+
+def test_the_wan_is_another(lab, daemon):
+    lab.server(lab.lan1, "tcp", 8000)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    text = read(daemon)
+    other = lab.closing(Host("other"))
+    lab._cable("wan1", other)
+    other.ip("address add 12.0.0.9/24 dev eth0", "link set eth0 up", "route add 11.0.0.0/24 via 12.0.0.1")
+    lab.gw.ip("address add 12.0.0.1/24 dev wan1", "link set wan1 up")
+    lab.gw.nft("add rule inet admin postrouting oifname wan1 masquerade")
+    reload(daemon, text.replace('wan "wan0"', 'wan "wan1"'))
+    assert other.talk("tcp", "12.0.0.1", 4000).startswith("lan1 saw")
+    assert lab.wan.refused("tcp", WAN, 4000)
+    assert natpmp_map(lab.lan1, "tcp", 8001, 4001).external == 4001
+    assert daemon.status()["external_address"] == "12.0.0.1"
+    reload(daemon, text)
+    assert lab.wan.talk("tcp", WAN, 4000).startswith("lan1 saw")
+    assert len(daemon.leases()) == 2
+
+
+def test_settings_of_the_wan(lab, daemon):
+    """Each is followed, and no mapping is made anew for it."""
+    lab.server(lab.lan1, "udp", 8000)
+    assert natpmp_map(lab.lan1, "udp", 8000, 4000).external == 4000
+    text = read(daemon)
+
+    def rules():
+        return lab.gw.run("nft", "list", "chain", "inet", "portlease", "sn4").stdout
+    assert lab.wan.talk("udp", WAN, 4000).startswith("lan1 saw")
+    before = rules()
+    reload(daemon, text.replace('wan "wan0" {', 'wan "wan0" {\nsource-nat = no'))
+    assert len(rules()) < len(before) and daemon.status()["table_intact"]
+    reload(daemon, text.replace('wan "wan0" {', 'wan "wan0" {\nexternal-address = "203.0.113.5"'))
+    assert rules() == before and daemon.status()["external_address"] == "203.0.113.5"
+    reload(daemon, text)
+    assert natpmp_map(lab.lan1, "udp", 8001, 4001).external == 4001
+    assert "udp . 4000 counter packets 1 " in lab.gw.run("nft", "list", "map", "inet", "portlease", "fwd4").stdout

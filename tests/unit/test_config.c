@@ -57,6 +57,39 @@ drop_scratch(void **state)
 	return unlink(scratch);
 }
 
+static char *
+print(const struct config *config)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+	assert_non_null(out);
+	config_print(config, out);
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
+/* The canonical form reads as the same, and says all that a running daemon may not change. */
+static void
+check_canonical(const struct config *config)
+{
+	char path[] = "/tmp/portlease-test-canonical-XXXXXX", why[1024];
+	char *text = print(config), *again;
+	int fd = mkstemp(path);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	struct config *other = config_read_fd(fd, path, why, sizeof(why));
+	unlink(path);
+	if (!other)
+		fail_msg("%s\n%s", why, text);
+	again = print(other);
+	assert_string_equal(again, text);
+	assert_int_equal(other->rules, config->rules);
+	assert_true(config_may_become(config, other, path, why, sizeof(why)));
+	config_free(other);
+	free(text);
+	free(again);
+}
+
 static struct config *
 read_octets(const char *text, size_t length)
 {
@@ -65,7 +98,10 @@ read_octets(const char *text, size_t length)
 	assert_int_equal(fwrite(text, 1, length, file), length);
 	assert_int_equal(fclose(file), 0);
 	error[0] = '\0';
-	return config_read(scratch, error, sizeof(error));
+	struct config *config = config_read(scratch, error, sizeof(error));
+	if (config)
+		check_canonical(config);
+	return config;
 }
 
 static struct config *
@@ -522,6 +558,25 @@ read_word(const struct words *row, const char *word)
 	return read_text(text);
 }
 
+/* The canonical form gives the key this word, but for what has more than one form. */
+static void
+check_said(const struct config *config, const char *key, const char *word)
+{
+	static const char *const forms[] = {"client",	     "remote",	     "target",
+					    "uuid",	     "random-ports", "external-ports",
+					    "internal-ports"};
+	char plain[8192], quoted[8192];
+	char *text = print(config);
+	for (size_t i = 0; i < COUNT(forms); i++)
+		if (strcmp(key, forms[i]) == 0)
+			word = "";
+	snprintf(plain, sizeof(plain), "%s = %s", key, word);
+	snprintf(quoted, sizeof(quoted), "%s = \"%s", key, word);
+	if (!strstr(text, plain) && !strstr(text, quoted) && *word)
+		fail_msg("%s, %s:\n%s", key, word, text);
+	free(text);
+}
+
 static void
 test_words(void **state)
 {
@@ -532,6 +587,7 @@ test_words(void **state)
 			struct config *config = read_word(row, row->good[j]);
 			if (!config)
 				fail_msg("%s", error);
+			check_said(config, row->key, row->good[j]);
 			config_free(config);
 		}
 		for (size_t j = 0; j < COUNT(row->bad) && row->bad[j]; j++) {
@@ -856,6 +912,148 @@ test_manual_examples(void **state)
 }
 
 static void
+test_rules_of_lans(void **state)
+{
+	(void)state;
+	struct config *config =
+	    read_good("rule {\n action = allow\n}\n"
+		      "lan br0 { }\n"
+		      "lan guest {\n"
+		      " rule {\n  action = deny\n  transport = udp\n }\n"
+		      " rule { action = allow }\n"
+		      "}\n"
+		      "rule { action = deny }\n"
+		      "lan other { rule { action = allow client = 10.0.0.1 } }\n"
+		      "wan wan0 { }\n");
+	static const struct {
+		const char *lan;
+		unsigned line;
+		bool allow;
+	} expected[] = {{"guest", 6, false},
+			{"guest", 10, true},
+			{"other", 13, true},
+			{"", 1, true},
+			{"", 12, false}};
+	assert_int_equal(config->rules, COUNT(expected));
+	for (size_t i = 0; i < COUNT(expected); i++) {
+		assert_string_equal(config->rule[i].lan, expected[i].lan);
+		assert_int_equal(config->rule[i].line, expected[i].line);
+		assert_int_equal(config->rule[i].allow, expected[i].allow);
+	}
+	assert_int_equal(config->rule[0].transports, CONFIG_UDP);
+	assert_int_equal(config->lans, 3);
+	config_free(config);
+}
+
+/* Of keys and values that the table above has: at the top level, of rules, and of the wan. */
+static void
+write_random(FILE *out, const char *section, unsigned *seed)
+{
+	for (size_t i = 0; i < COUNT(words); i++) {
+		const struct words *row = &words[i];
+		size_t choices = 0;
+		while (choices < COUNT(row->good) && row->good[choices])
+			choices++;
+		/* Some only fit together: lifetimes, users. */
+		if (strcmp(row->section, section) != 0 || strstr(row->key, "user") ||
+		    strstr(row->key, "lifetime") || rand_r(seed) % 3 == 0)
+			continue;
+		fprintf(out, "%s = '%s'\n", row->key, row->good[(size_t)rand_r(seed) % choices]);
+	}
+}
+
+static void
+write_random_rules(FILE *out, unsigned *seed)
+{
+	for (int i = rand_r(seed) % 4; i > 0; i--) {
+		char *text = NULL;
+		size_t length = 0;
+		FILE *rule = open_memstream(&text, &length);
+		write_random(rule, "rule", seed);
+		fclose(rule);
+		fprintf(out, "rule {\n%s%s}\n", text,
+			strncmp(text, "action", 6) == 0 ? "" : "action = deny\n");
+		free(text);
+	}
+}
+
+static void
+test_random_ones(void **state)
+{
+	(void)state;
+	unsigned seed = (unsigned)getpid();
+	print_message("seed=%u\n", seed);
+	for (int i = 0; i < 200; i++) {
+		char *text = NULL;
+		size_t length = 0;
+		FILE *out = open_memstream(&text, &length);
+		write_random(out, "", &seed);
+		write_random_rules(out, &seed);
+		for (int lan = rand_r(&seed) % 3; lan >= 0; lan--) {
+			fprintf(out, "lan lan%d {\n", lan);
+			write_random_rules(out, &seed);
+			fprintf(out, "}\n");
+		}
+		fprintf(out, "wan wan0 {\n");
+		write_random(out, "wan", &seed);
+		fprintf(out,
+			"}\nforward f {\ntransport = both\nexternal-ports = %d\n"
+			"target = 10.0.0.1:%d\ndescription = 'say \"${x}\" \\\\'\n}\n",
+			1 + rand_r(&seed) % 65535, 1 + rand_r(&seed) % 65535);
+		fclose(out);
+		config_free(read_good(text));
+		free(text);
+	}
+}
+
+static void
+test_what_may_change(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		const char *expected; /* NULL: nothing is said */
+	} rows[] = {
+	    {"", NULL},
+	    {"pcp = no\nrule { action = deny }\nlan br1 { }\n", NULL},
+	    {"\nuser = other\n", ":2: user is \"other\", expected \"portlease\" until the daemon "
+				 "is started again"},
+	    {"log = syslog\n", ":1: log is syslog, expected stderr until the daemon is started "
+			       "again"},
+	    {"control-access = all\n", ":1: control-access is all, expected group until the daemon "
+				       "is started again"},
+	};
+	struct config *is = read_good(SIDES);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[256];
+		snprintf(text, sizeof(text), "%s" SIDES, rows[i].text);
+		struct config *other = read_good(text);
+		error[0] = '\0';
+		assert_int_equal(config_may_become(is, other, scratch, error, sizeof(error)),
+				 !rows[i].expected);
+		if (rows[i].expected)
+			assert_error(rows[i].expected);
+		config_free(other);
+	}
+	config_free(is);
+}
+
+static void
+test_lans_are_found_again(void **state)
+{
+	(void)state;
+	struct config *old = read_good("lan a { } lan b { } wan w { }");
+	struct config *new = read_good("lan b { } lan c { } lan a { } wan w { }");
+	size_t *origin = config_lan_origins(old, new);
+	assert_int_equal(origin[0], 1);
+	assert_true(origin[1] == CONFIG_NEW_LAN);
+	assert_int_equal(origin[2], 0);
+	free(origin);
+	config_free(old);
+	config_free(new);
+}
+
+static void
 test_foreign_chains(void **state)
 {
 	(void)state;
@@ -915,6 +1113,10 @@ main(void)
 	    cmocka_unit_test(test_manual_has_the_same_keys),
 	    cmocka_unit_test(test_manual_examples),
 	    cmocka_unit_test(test_foreign_chains),
+	    cmocka_unit_test(test_rules_of_lans),
+	    cmocka_unit_test(test_random_ones),
+	    cmocka_unit_test(test_what_may_change),
+	    cmocka_unit_test(test_lans_are_found_again),
 	};
 	return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
 }

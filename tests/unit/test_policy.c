@@ -218,6 +218,28 @@ internal_ports_are_matched_by_range(void **state)
 }
 
 static void
+rules_of_a_lan_are_for_its_clients(void **state)
+{
+	struct policy_rule rules[] = {deny(0, 65535), deny(2000, 2999)};
+	struct map_request r = request();
+	unsigned line;
+
+	(void)state;
+	strcpy(rules[0].lan, "guest");
+	assert_left(rules, &r, "1024-1999 3000-65535");
+	strcpy(r.lan, "br-lan");
+	assert_left(rules, &r, "1024-1999 3000-65535");
+	strcpy(r.lan, "guest");
+	assert_left(rules, &r, "");
+
+	struct policy *policy = policy_new(rules, COUNT(rules));
+	assert_false(policy_allows(policy, &r, 5000, &line));
+	strcpy(r.lan, "br-lan");
+	assert_true(policy_allows(policy, &r, 5000, &line));
+	policy_free(policy);
+}
+
+static void
 descriptions_are_matched_by_pattern(void **state)
 {
 	const struct policy_rule rules[] = {described(deny(0, 65535), "Torrent *"),
@@ -361,6 +383,7 @@ check_every_port(struct policy *policy, const struct policy_rule *rules, size_t 
 		 const struct map_request *r)
 {
 	struct verdict verdict = policy_judge(policy, r);
+	unsigned line;
 
 	for (size_t i = 0; i < verdict.ranges; i++) {
 		assert_true(verdict.range[i].first >= 1);
@@ -370,7 +393,9 @@ check_every_port(struct policy *policy, const struct policy_rule *rules, size_t 
 	}
 	for (uint32_t port = 1; port < 65536; port++)
 		if (verdict_allows(&verdict, (uint16_t)port) !=
-		    naive_allows(rules, count, r, (uint16_t)port))
+			naive_allows(rules, count, r, (uint16_t)port) ||
+		    verdict_allows(&verdict, (uint16_t)port) !=
+			policy_allows(policy, r, (uint16_t)port, &line))
 			fail_msg("port %u", port);
 	assert_false(verdict_allows(&verdict, 0));
 }
@@ -412,6 +437,7 @@ main(void)
 	    cmocka_unit_test(the_client_is_who_asks),
 	    cmocka_unit_test(transports_are_told_apart),
 	    cmocka_unit_test(internal_ports_are_matched_by_range),
+	    cmocka_unit_test(rules_of_a_lan_are_for_its_clients),
 	    cmocka_unit_test(descriptions_are_matched_by_pattern),
 	    cmocka_unit_test(the_refusing_rule_is_named),
 	    cmocka_unit_test(a_verdict_finds_its_ports),

@@ -84,6 +84,23 @@ each_lan_has_its_own(void **state)
 }
 
 static void
+numbers_may_change(void **state)
+{
+	const size_t origin[] = {SIZE_MAX, 1}, swapped[] = {1, SIZE_MAX, 0};
+
+	(void)state;
+	set(1, "10.1.0.0/16", NULL, 1000);
+	set(0, "192.168.2.0/24", NULL, 2000);
+	renumbering_move(&r, swapped, 3);
+	set(2, "192.168.2.0/24", NULL, 3000);
+	set(0, "10.1.0.0/16", NULL, 3000);
+	assert_int_equal(renumbering_due(&r), 31000);
+	assert_taken(31000, "10.0.0.0/8");
+	renumbering_move(&r, origin, 2); /* of the two that are left neither is number 1 */
+	assert_int_equal(r.count, 0);
+}
+
+static void
 more_than_it_can_know_are_not_given_up(void **state)
 {
 	char prefix[32];
@@ -106,6 +123,7 @@ main(void)
 	    cmocka_unit_test_setup(a_former_prefix_is_due_after_a_while, setup),
 	    cmocka_unit_test_setup(a_lan_that_is_not_there_gives_up_none, setup),
 	    cmocka_unit_test_setup(each_lan_has_its_own, setup),
+	    cmocka_unit_test_setup(numbers_may_change, setup),
 	    cmocka_unit_test_setup(more_than_it_can_know_are_not_given_up, setup),
 	};
 
