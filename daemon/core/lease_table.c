@@ -622,10 +622,17 @@ lease_table_by_remote(const struct lease_table *table, enum transport transport,
 {
 	struct lease key = {
 	    .record = {.transport = transport, .external_port = port, .remote = *remote}};
+	struct lease *lease;
 
 	if (address_is_unspecified(remote))
 		key.record.remote = anybody;
-	return RB_FIND(lease_externals, (struct lease_externals *)&table->externals, &key);
+	lease = RB_FIND(lease_externals, (struct lease_externals *)&table->externals, &key);
+	if (lease || !address_is_unspecified(remote))
+		return lease;
+	lease = lease_table_by_external(table, transport, port);
+	return lease && lease->record.more_ports && address_is_unspecified(&lease->record.remote)
+		   ? lease
+		   : NULL;
 }
 
 bool

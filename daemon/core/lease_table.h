@@ -71,7 +71,8 @@ bool lease_goes_out(const struct lease_table *, const struct lease *);
 /* Of an external port's enabled leases the last to end: it keeps the port from other hosts' flows.
  */
 bool lease_keeps_port(const struct lease_table *, const struct lease *);
-/* The one for exactly that remote host, or for anybody. */
+/* The one for exactly that remote host, or for anybody.  Where none begins: a range for anybody that
+ * the port lies in. */
 struct lease *lease_table_by_remote(const struct lease_table *, enum transport, uint16_t port,
 				    const struct address *remote);
 /* The oldest of an internal endpoint; the others follow by lease_next_internal().  Where none

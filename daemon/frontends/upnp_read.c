@@ -60,8 +60,13 @@ get_specific(struct upnp_reader *r, const struct upnp_question *q, struct link_m
 	const struct igd_entry *name = &q->call->call.entry;
 	const struct lease *lease = lease_table_by_remote(engine_leases(r->engine), name->transport,
 							  name->external_port, &name->remote);
+	enum igd_error error = lease ? show(r, q, lease, out) : IGD_NO_SUCH_ENTRY;
 
-	return lease ? show(r, q, lease, out) : IGD_NO_SUCH_ENTRY;
+	if (error == IGD_OK) /* of a range, any port */
+		out->answer.entry.internal.port =
+		    (uint16_t)(lease->record.internal.port + name->external_port -
+			       lease->record.external_port);
+	return error;
 }
 
 /* --- lists --- */
