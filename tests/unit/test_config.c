@@ -691,7 +691,7 @@ test_no_lan_names_candidates(void **state)
 	    {.sin_family = AF_INET6},
 	};
 	char *names[] = {"lo", "wan0", "br-lan", "br-guest", "br-lan", "ppp0"};
-	struct ifaddrs list[COUNT(names)] = {{NULL}};
+	struct ifaddrs list[COUNT(names)] = {{.ifa_next = NULL}};
 	(void)state;
 	for (size_t i = 0; i < COUNT(names); i++) {
 		list[i].ifa_next = i + 1 < COUNT(names) ? &list[i + 1] : NULL;
