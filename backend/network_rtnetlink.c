@@ -161,7 +161,7 @@ struct default_route {
 };
 
 struct route_words {
-	uint32_t table, metric, destination;
+	uint32_t metric, destination;
 	unsigned index;
 };
 
@@ -195,9 +195,6 @@ route_attribute(const struct nlattr *attribute, void *arg)
 	if (mnl_attr_get_payload_len(attribute) != sizeof(uint32_t))
 		return MNL_CB_OK;
 	switch (mnl_attr_get_type(attribute)) {
-	case RTA_TABLE:
-		out->table = mnl_attr_get_u32(attribute);
-		break;
 	case RTA_PRIORITY:
 		out->metric = mnl_attr_get_u32(attribute);
 		break;
@@ -217,14 +214,14 @@ static int
 found_route(const struct nlmsghdr *message, void *arg)
 {
 	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
-	struct route_words words = {.table = route->rtm_table};
+	struct route_words words = {.metric = 0};
 	struct default_route *best = arg;
 
 	mnl_attr_parse(message, sizeof(*route), route_attribute, &words);
 	if (words.destination != 0)
 		return MNL_CB_STOP;
-	if (words.table != RT_TABLE_MAIN || route->rtm_dst_len != 0 || route->rtm_tos != 0 ||
-	    route->rtm_flags & RTNH_F_DEAD || (best->found && best->metric <= words.metric))
+	if (route->rtm_dst_len != 0 || route->rtm_tos != 0 || route->rtm_flags & RTNH_F_DEAD ||
+	    (best->found && best->metric <= words.metric))
 		return MNL_CB_OK;
 	*best = (struct default_route){true, words.metric, words.index};
 	return MNL_CB_OK;
@@ -244,7 +241,6 @@ read_default_route(struct network *n, unsigned *index)
 	route = mnl_nlmsg_put_extra_header(question, sizeof(*route));
 	route->rtm_family = AF_INET;
 	route->rtm_table = RT_TABLE_MAIN;
-	mnl_attr_put_u32(question, RTA_TABLE, RT_TABLE_MAIN);
 	result = ask(n, question, found_route, &best);
 	*index = best.index;
 	return result == -ENOENT ? 0 : result; /* no such table yet */
