@@ -7,8 +7,10 @@ from collections import namedtuple
 import pytest
 
 from clients import natpmp_map
-from lab import LAN1, LAN2, wait_for
-from upnp_client import COMMON, IP, L3F, call, error_of, mapping, name_of, port_range, request, xml
+from lab import LAN, LAN1, LAN2, wait_for
+from test_upnp import ControlPoint
+from test_upnp_worker import address_of_link
+from upnp_client import COMMON, IP, L3F, PORT, call, error_of, mapping, name_of, port_range, request, xml
 
 VIEWS = (1, 2)
 GENERAL = (401, 402, 501, 600, 601, 602, 603, 604, 605, 606)
@@ -139,12 +141,14 @@ WHYS = [
 # --- what is published ---
 
 class Action:
-    """As a service description has it: arguments in, as (name, type, has a list of values)."""
+    """As a service description has it: arguments in, as (name, type, has a list of values), and names of those out."""
 
     def __init__(self, node, variables, space):
         self.name = node.findtext(space + "name")
-        self.arguments = [(a.findtext(space + "name"), *variables[a.findtext(space + "relatedStateVariable")])
-                          for a in node.iter(space + "argument") if a.findtext(space + "direction") == "in"]
+        every = [(a.findtext(space + "direction"), a.findtext(space + "name"),
+                  *variables[a.findtext(space + "relatedStateVariable")]) for a in node.iter(space + "argument")]
+        self.arguments = [argument[1:] for argument in every if argument[0] == "in"]
+        self.results = [argument[1] for argument in every if argument[0] == "out"]
 
 
 def published(host, view):
@@ -302,6 +306,38 @@ def test_each_action_and_each_error(lab, record_property):
                            for view in table.views(name) for code in codes if (name, code, view) not in table.cells]
     if wrong:
         pytest.fail("\n".join(wrong))
+
+
+# What is always refused: by the first view, by the second.
+REFUSED = {"SetConnectionType": (703, 731), **dict.fromkeys(ENDS, (501, 606))}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_control_point_of_another_make_calls_each_action(lab, daemon, view):
+    """libupnp's: it gets what the descriptions promise."""
+    daemon.logged("upnp: serving")
+    address_of_link(lab, lab.lan1)  # which it binds, too
+    control_point = ControlPoint(lab, lab.lan1)
+    control_point.say("describe", f"http://{LAN}:{PORT}/{view}/desc.xml")
+    control_point.told("described")
+    control = {line[1]: line[2] for line in control_point.got if line[0] == "service"}
+    call(lab.lan1, IP, 1, "AddPortMapping", mapping(4000, 8000, LAN1))
+    udn = call(lab.lan1, L3F, 1, "GetDefaultConnectionService")["NewDefaultConnectionService"].split(":W")[0]
+    services, asked = published(lab.lan1, view), 0
+    assert set(services) == set(control)
+    for kind, actions in services.items():
+        for action in actions:
+            if action.name.startswith("Delete"):
+                call(lab.lan1, IP, 1, "AddPortMapping", mapping(4100, 8100, LAN1))
+            arguments = connection_service(udn) if action.name == "SetDefaultConnectionService" else WELL.get(action.name, {})
+            heard = control_point.call(control[kind], kind, action.name, arguments)
+            if action.name in REFUSED:
+                assert heard == REFUSED[action.name][view - 1], action.name
+            else:
+                assert isinstance(heard, dict) and list(heard) == action.results, (action.name, heard)
+            asked += 1
+    assert asked == len(SHEET) - (0 if view == 2 else 3)
+    assert [lease["external_port"] for lease in daemon.leases()] == [4000]
 
 
 @pytest.mark.parametrize("view", VIEWS)
