@@ -30,6 +30,7 @@ SANITIZED = os.environ.get("PORTLEASE_SANITIZED", BUILD)
 WAN, WAN_NEW, WAN_PRIVATE = "11.0.0.1", "11.0.0.2", "192.168.100.1"
 REMOTE, REMOTE2, REMOTE3 = "11.0.0.9", "11.0.0.10", "11.0.0.11"
 LAN, LAN1, LAN2 = "192.168.1.1", "192.168.1.11", "192.168.1.12"
+GUEST_LAN, GUEST = "192.168.2.1", "192.168.2.11"
 
 # What a careful admin has: nothing new comes in but what portlease opened.
 ADMIN = """
@@ -326,6 +327,16 @@ class Lab:
     def close(self):
         """All of it, whatever fails on the way."""
         self.stack.close()
+
+
+def second_lan(lab):
+    """guest0 of the gateway, and the host there."""
+    guest = lab.closing(Host("guest"))
+    lab._cable("guest0", guest)
+    lab.gw.ip(f"address add {GUEST_LAN}/24 dev guest0", "link set guest0 up")
+    guest.ip(f"address add {GUEST}/24 dev eth0", "link set eth0 up", f"route add default via {GUEST_LAN}")
+    lab.gw.nft("add rule inet admin forward iifname guest0 accept")
+    return guest
 
 
 def processes():

@@ -6,24 +6,11 @@ import signal
 import pytest
 
 from clients import ask, natpmp_map, pcp_map, pcp_packet
-from lab import BUILD, Host, LAN1, LAN2, WAN, is_running, wait_for
+from lab import BUILD, GUEST, GUEST_LAN, Host, LAN1, LAN2, WAN, is_running, second_lan, wait_for
 from test_parent import worker_of
 from upnp_client import IP, call, mapping
 
 DENY_5000 = "rule {\n action = deny\n external-ports = 5000-5999\n}\n"
-
-
-GUEST_LAN, GUEST = "192.168.2.1", "192.168.2.11"
-
-
-def second_lan(lab):
-    """guest0 of the gateway, and the host there."""
-    guest = lab.closing(Host("guest"))
-    lab._cable("guest0", guest)
-    lab.gw.ip(f"address add {GUEST_LAN}/24 dev guest0", "link set guest0 up")
-    guest.ip(f"address add {GUEST}/24 dev eth0", "link set eth0 up", f"route add default via {GUEST_LAN}")
-    lab.gw.nft("add rule inet admin forward iifname guest0 accept")
-    return guest
 
 
 def is_deaf(guest):
