@@ -294,6 +294,44 @@ tells_ipv6_addresses_once_they_are_usable(void **state)
 	assert_string_equal(address_print(&wan->ipv6_address[0].address, text), "fd00:1::6");
 }
 
+/* The default route's is no name: it comes and goes like the others, and is told of from then on.
+ */
+static void
+others_may_be_watched(void **state)
+{
+	static const char *const more[] = {NULL, "br-lan", "other", "wan0"};
+	int fd = network_fd(network);
+	struct fault fault;
+
+	(void)state;
+	ip("link add other type veth peer name far1;link set far1 up;link set other up;"
+	   "address add 198.51.100.9/24 dev other;link add br-lan type bridge");
+	assert_true(changed());
+	assert_int_equal(network_set_names(network, more, 3, &fault), 0);
+	assert_int_equal(network_fd(network), fd);
+	assert_string_equal(network_interface(network, 0)->name, "");
+	assert_true(network_interface(network, 1)->index != 0);
+	assert_address(2, 0, "198.51.100.9", "198.51.100.0/24", false);
+	assert_null(network_interface(network, 3));
+	ip("route add default via 203.0.113.1 dev wan0");
+	assert_true(changed());
+	assert_string_equal(network_interface(network, 0)->name, "wan0");
+
+	/* One that is named is not the default route's. */
+	assert_int_equal(network_set_names(network, more, 4, &fault), 0);
+	assert_string_equal(network_interface(network, 0)->name, "");
+	assert_address(3, 0, "203.0.113.5", "203.0.113.0/24", false);
+
+	assert_int_equal(network_set_names(network, more + 2, 2, &fault), 0);
+	assert_address(0, 0, "198.51.100.9", "198.51.100.0/24", false);
+	assert_address(1, 0, "203.0.113.5", "203.0.113.0/24", false);
+	ip("route del default;address add 203.0.113.6/24 dev wan0");
+	assert_true(changed());
+	assert_address(1, 1, "203.0.113.6", "203.0.113.0/24", true);
+	ip("link set br-lan up");
+	assert_false(changed());
+}
+
 static void
 counts_what_goes_through(void **state)
 {
@@ -549,6 +587,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(keeps_sixteen_addresses, setup, teardown),
 	    cmocka_unit_test_setup_teardown(tells_ipv6_addresses_once_they_are_usable, setup,
 					    teardown),
+	    cmocka_unit_test_setup_teardown(others_may_be_watched, setup, teardown),
 	    cmocka_unit_test_setup_teardown(counts_what_goes_through, setup, teardown),
 	    cmocka_unit_test_setup_teardown(knows_the_neighbours_that_were_found, setup, teardown),
 	    cmocka_unit_test_setup_teardown(knows_which_addresses_are_of_one_neighbour, setup,

@@ -149,6 +149,27 @@ def has_table(lab):
     return lab.gw.run("nft", "list", "table", "inet", "portlease", check=False).returncode == 0
 
 
+def test_a_reload_is_told_from_its_begin_to_its_end(lab):
+    """Whoever began it, and also where the new configuration is refused."""
+    manager = Manager(lab)
+    daemon = lab.daemon(build=BUILD, within=manager.within(), start=False)
+    daemon.start(ready=False)
+    manager.waits_for("READY=1")
+    with open(daemon.config, encoding="utf-8") as file:
+        text = file.read()
+    for code, more in enumerate(("", "nonsense\n")):
+        with open(daemon.config, "w", encoding="utf-8") as file:
+            file.write(text + more)
+        assert daemon.cli("reload", check=False).returncode == code
+        said = []
+        wait_for(lambda: said.extend(manager.hear()) or "READY=1" in said)
+        assert said[0].startswith("RELOADING=1\nMONOTONIC_USEC=") and said[-1] == "READY=1"
+        os.kill(daemon.parent, signal.SIGHUP)
+        said.clear()
+        wait_for(lambda: said.extend(manager.hear()) or "READY=1" in said)
+        assert said[0].startswith("RELOADING=1\nMONOTONIC_USEC=") and said[-1] == "READY=1"
+
+
 def test_ready_is_said_when_the_table_is_there(lab):
     manager = Manager(lab)
     daemon = lab.daemon(build=BUILD, within=manager.within(), start=False)

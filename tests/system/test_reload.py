@@ -2,11 +2,15 @@
 """Another configuration for a daemon that runs: what follows it, what stays, and what is refused."""
 import os
 import signal
+import socket
+import subprocess
+import threading
+import time
 
 import pytest
 
-from clients import ask, natpmp_map, pcp_map, pcp_packet
-from lab import BUILD, GUEST, GUEST_LAN, Host, LAN1, LAN2, WAN, is_running, second_lan, wait_for
+from clients import ask, natpmp_address_packet, natpmp_map, natpmp_packet, pcp_map, pcp_packet
+from lab import BUILD, GUEST, GUEST_LAN, Host, LAN, LAN1, LAN2, TIMED, WAN, is_running, second_lan, wait_for
 from test_parent import worker_of
 from upnp_client import IP, call, mapping
 
@@ -245,3 +249,121 @@ def test_settings_of_the_wan(lab, daemon):
     reload(daemon, text)
     assert natpmp_map(lab.lan1, "udp", 8001, 4001).external == 4001
     assert "udp . 4000 counter packets 1 " in lab.gw.run("nft", "list", "map", "inet", "portlease", "fwd4").stdout
+
+
+class Stream:
+    """UDP through a mapping from the Internet, a datagram every few milliseconds; each must be echoed."""
+
+    def __init__(self, lab, port):
+        self.sock = lab.wan.bound(socket.SOCK_DGRAM, 0)
+        self.sock.connect((WAN, port))
+        self.sock.settimeout(5)
+        self.sent = self.lost = 0
+        self.ends = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.ends.is_set():
+            self.sock.send(b"%d" % self.sent)
+            self.sent += 1
+            try:
+                self.lost += not self.sock.recv(2048).endswith(b" %d" % (self.sent - 1))
+            except OSError:
+                self.lost += 1
+            time.sleep(0.002)
+
+    def close(self):
+        self.ends.set()
+        self.thread.join()
+        self.sock.close()
+
+
+def test_two_hundred_reloads_under_traffic(lab):
+    """Rules, protocols, LANs, forwards change all the while; what stays loses no packet, and who asks is answered."""
+    daemon = lab.daemon(build=BUILD)
+    second_lan(lab)
+    lab.server(lab.lan1, "udp", 8000)
+    lab.server(lab.lan1, "tcp", 8001)
+    assert natpmp_map(lab.lan1, "udp", 8000, 4000).external == 4000
+    assert natpmp_map(lab.lan1, "tcp", 8001, 4001).external == 4001
+    text, core = read(daemon), daemon.pid
+    variants = [text, text + DENY_5000, 'lan "guest0" {}\n' + text,
+                text + "rule {\n action = allow\n}\n",
+                "pcp = no\nmax-mappings-per-client = 9\nlog-level = warning\n" + text,
+                text.replace('wan "wan0" {', 'wan "wan0" {\nexternal-address = "203.0.113.5"'),
+                text + f'forward "web" {{\n transport = tcp\n external-ports = 5080\n target = {LAN2}:80\n}}\n']
+    stream = Stream(lab, 4000)
+    with lab.wan.socket(socket.SOCK_STREAM) as flow:
+        flow.settimeout(20)
+        flow.connect((WAN, 4001))
+        for number in range(200):
+            reload(daemon, variants[number % len(variants)])
+            assert natpmp_map(lab.lan2, "udp", 9000 + number % 5, 0).result == 0
+            flow.sendall(b"%d\n" % number)
+            assert flow.recv(2048).endswith(b"%d\n" % number)
+    stream.close()
+    assert stream.sent > 200 and stream.lost == 0, (stream.sent, stream.lost)
+    assert daemon.pid == core and daemon.status()["table_intact"]
+    assert len([lease for lease in daemon.leases() if lease["internal_address"] == LAN1]) == 2
+
+
+def test_signals_in_a_row_are_one_reload_or_more(lab, daemon):
+    """The last of them counts."""
+    text = read(daemon)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 5000).external == 5000
+    for number in range(50):
+        write(daemon, text + f"# {number}\n" + (DENY_5000 if number == 49 else ""))
+        os.kill(daemon.parent if number % 2 else daemon.pid, signal.SIGHUP)
+    wait_for(lambda: daemon.leases() == [])
+    reload(daemon, text)
+
+
+RULES = "".join(f"rule {{\n action = deny\n external-ports = {2000 + 5 * i}\n client = 10.1.{i}.0/24\n}}\n"
+                for i in range(199))
+
+
+@TIMED
+def test_one_reload_with_ten_thousand_leases(lab, record_property):
+    """With 200 rules, which a host's requests come in between of; half of the leases end by it."""
+    limits = "max-mappings-per-client = 20000\nrequests-per-second = 0\nlog-level = warning\n"
+    daemon = lab.daemon(build=BUILD, extra=limits)
+    packets = [natpmp_packet("udp", 10000 + i, 10000 + i) for i in range(10000)]
+    with lab.lan1.bound(socket.SOCK_DGRAM, 0) as sock:
+        sock.connect((LAN, 5351))
+        sock.settimeout(10)
+        for at in range(0, len(packets), 50):
+            for packet in packets[at:at + 50]:
+                sock.send(packet)
+            for _ in range(50):
+                assert sock.recv(64)[2:4] == b"\0\0"
+    assert len(daemon.leases()) == 10000
+    text = read(daemon)
+    rows = []
+    for name, rules, left in (("none ends", RULES, 10000), ("half end", RULES + DENY_HALF, 5000)):
+        write(daemon, text + rules + ("" if left < 10000 else "rule {\n action = deny\n external-ports = 1\n}\n"))
+        worst, took = slowest_answer(lab, daemon)
+        rows.append(f"{name}: {took:.1f} ms until reloaded, the slowest answer meanwhile after {worst:.1f} ms")
+        assert len(daemon.leases()) == left
+        assert worst < 50, rows
+    record_property("table", "reload, 10000 leases, 200 rules\n" + "\n".join(rows))
+
+
+DENY_HALF = "rule {\n action = deny\n external-ports = 15000-19999\n}\n"
+
+
+def slowest_answer(lab, daemon):
+    """(of the requests sent while it reloads, how long it takes to be done), in milliseconds."""
+    begin = time.monotonic()
+    command = lab.gw.start(daemon.build + "/portlease", "reload", "--socket", daemon.socket, stdout=subprocess.DEVNULL)
+    worst = 0
+    with lab.lan2.bound(socket.SOCK_DGRAM, 0) as sock:
+        sock.connect((LAN, 5351))
+        sock.settimeout(10)
+        while command.poll() is None:
+            sent = time.monotonic()
+            sock.send(natpmp_address_packet())
+            sock.recv(64)
+            worst = max(worst, time.monotonic() - sent)
+    assert command.returncode == 0
+    return 1000 * worst, 1000 * (time.monotonic() - begin)

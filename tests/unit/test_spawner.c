@@ -23,7 +23,7 @@ enum { LANS = 3 };
 enum { WORKER = 4242 }; /* its process */
 
 static struct config_lan lans[LANS] = {{"lan0"}, {"lan1"}, {"lan2"}};
-static const struct config config = {
+static struct config config = {
     .lan = lans,
     .lans = LANS,
     .upnp = {.http_connections = 100, .event_subscriptions = 10},
@@ -166,6 +166,51 @@ test_reloading(void **state)
 	assert_int_equal(got.type, PARENT_RELOADED);
 	assert_int_equal(got.result, -EINVAL);
 	assert_int_equal(got.number, LOG_LEVEL_DEBUG);
+}
+
+/* The parent's number of the worker that is asked for now, and its LAN. */
+static uint32_t
+asked_for(const char *interface)
+{
+	struct parent_message got;
+	assert_int_equal(parent_link_receive(parent, TO_PARENT, &got, NULL), PARENT_LINK_GOT);
+	assert_int_equal(got.type, PARENT_SPAWN);
+	assert_string_equal(got.interface, interface);
+	return got.lan;
+}
+
+/* The first goes while it is being started, the second stays and moves, a new one comes. */
+static void
+test_other_lans(void **state)
+{
+	(void)state;
+	static struct config_lan other[] = {{"new0"}, {"lan1"}};
+	static const size_t origin[] = {CONFIG_NEW_LAN, 1};
+	uint32_t gone, kept, new;
+	spawner_request(spawner, 0);
+	gone = asked_for("lan0");
+	spawner_request(spawner, 1);
+	kept = asked_for("lan1");
+	config.lan = other;
+	config.lans = 2;
+	assert_true(spawner_reload(spawner, origin));
+	answer(gone, 0); /* to nobody */
+	assert_int_equal(told.calls, 0);
+	spawner_request(spawner, 0);
+	new = asked_for("new0");
+	assert_true(new != gone &&new != kept);
+	answer(kept, 0);
+	assert_int_equal(told.lan, 1);
+	close(told.fd);
+	answer(new, 0);
+	assert_int_equal(told.lan, 0);
+	close(told.fd);
+	assert_int_equal(told.calls, 2);
+	/* As often as one likes: places are used again. */
+	for (int i = 0; i < 3 * PARENT_WORKERS; i++)
+		assert_true(spawner_reload(spawner, origin));
+	config.lan = lans;
+	config.lans = LANS;
 }
 
 static void
@@ -332,6 +377,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    WITH_SPAWNER(test_ready_is_told),
 	    WITH_SPAWNER(test_reloading),
+	    WITH_SPAWNER(test_other_lans),
 	    WITH_SPAWNER(test_a_worker_comes),
 	    WITH_SPAWNER(test_answers_nobody_asked_for),
 	    WITH_SPAWNER(test_one_request_at_a_time),
