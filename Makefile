@@ -19,7 +19,7 @@ JOBS  := $(shell nproc)
 PYTHON := /usr/bin/python3
 
 DEBS_BUILD := gcc libc6-dev pkg-config libevent-dev libmnl-dev libnftnl-dev libjansson-dev libconfuse-dev libcap-ng-dev libbsd-dev libupnp-dev \
-	libmicrohttpd-dev
+	libmicrohttpd-dev libsqlite3-dev
 DEBS_DEMO  := $(DEBS_BUILD) mount iproute2 nftables natpmpc miniupnpc curl busybox
 DEBS       := $(DEBS_DEMO) netbase clang libclang-rt-14-dev clang-format libcmocka-dev mandoc conntrack \
 	python3 python3-pytest python3-pytest-xdist python3-pytest-rerunfailures python3-libtorrent python3-seccomp systemd \
@@ -29,10 +29,10 @@ DEBS_EXTRA := clang-tidy gcovr
 # What we are measured beside.
 DEBS_BENCH := miniupnpd-nftables
 
-PACKAGES := libevent_core libmnl libnftnl jansson libconfuse libcap-ng
+PACKAGES := libevent_core libmnl libnftnl jansson libconfuse libcap-ng sqlite3
 # Expanded once, and only when something is compiled: `make deps` must run without them.
 pkg_cflags = $(eval pkg_cflags := $$(shell pkg-config --cflags $(PACKAGES)))$(pkg_cflags)
-LIBS_DAEMON := -levent_core -lmnl -lnftnl -ljansson -lconfuse -lcap-ng
+LIBS_DAEMON := -levent_core -lmnl -lnftnl -ljansson -lconfuse -lcap-ng -lsqlite3
 LIBS_CTL    := -ljansson
 LIBS_WORKER := -levent_core -lmicrohttpd -lixml -lcap-ng
 
@@ -83,7 +83,8 @@ $(BUILD)/lib$(1).a: $(call objects,$(FOLDER_$(1)))
 	$(Q)rm -f $$@ && ar rcs $$@ $$^
 endef
 $(foreach a,$(ARCHIVES),$(eval $(call archive,$(a))))
-$(BUILD)/libfakes.a: $(BUILD)/backend/fault.o
+# The journal needs no fake: a file of its own is one.
+$(BUILD)/libfakes.a: $(BUILD)/backend/fault.o $(BUILD)/backend/lease_store_sqlite.o
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$@)

@@ -27,7 +27,7 @@ LAYERS = {
     "daemon/worker": (["daemon/base/", "protocols/"], ["event2/", "microhttpd.h", "upnp/"]),
     "daemon": (["daemon/base/", "daemon/core/", "daemon/frontends/", "daemon/parent/", "backend/", "protocols/"], ["event2/"]),
     "tests/fakes": (NOUNS + ["backend/", "daemon/base/"], ["bsd/"]),
-    "tests/unit": (TESTED, ["cmocka.h", "jansson.h", "event2/", "bsd/"]),
+    "tests/unit": (TESTED, ["cmocka.h", "jansson.h", "event2/", "bsd/", "sqlite3.h"]),
     "tests/scenario": (TESTED, ["cmocka.h", "event2/"]),
     "tests/kernel": (TESTED, ["cmocka.h", "event2/", "libmnl/", "libnftnl/"]),
     "tests/fuzz": (["protocols/"], []),
