@@ -48,8 +48,8 @@ static const char *const migrations[] = {
     " internal_port INTEGER NOT NULL, remote BLOB NOT NULL, remote_length INTEGER NOT NULL,"
     " helper INTEGER NOT NULL, line INTEGER NOT NULL, lifetime INTEGER NOT NULL,"
     " created INTEGER NOT NULL, ends INTEGER NOT NULL, connections INTEGER NOT NULL,"
-    " description TEXT, user_agent TEXT, name TEXT, mono INTEGER NOT NULL, wall INTEGER NOT NULL)"
-    " STRICT;"
+    " description TEXT, user_agent TEXT, name TEXT, mono INTEGER NOT NULL, wall INTEGER NOT NULL,"
+    " lan TEXT NOT NULL) STRICT;"
     "CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL,"
     " table_changes INTEGER NOT NULL, epoch INTEGER NOT NULL, external BLOB NOT NULL,"
     " boot TEXT NOT NULL, mono INTEGER NOT NULL, wall INTEGER NOT NULL) STRICT;",
@@ -61,7 +61,7 @@ static const char *const sql[STATEMENTS] = {
     [COMMIT] = "COMMIT",
     [PUT] =
 	"INSERT OR REPLACE INTO lease VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
-	" ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
+	" ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
     [DROP] = "DELETE FROM lease WHERE id = ?1",
     [DROP_ALL] = "DELETE FROM lease",
     [SET_STATE] = "INSERT OR REPLACE INTO state VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -401,6 +401,7 @@ take_row(sqlite3_stmt *row, struct lease_record *r)
 	};
 	if (nonce && sqlite3_column_bytes(row, 6) == sizeof(r->nonce.bytes))
 		memcpy(r->nonce.bytes, nonce, sizeof(r->nonce.bytes));
+	snprintf(r->lan, sizeof(r->lan), "%s", (const char *)sqlite3_column_text(row, 24));
 	take_address(row, 9, &r->internal.address);
 	take_address(row, 11, &r->remote);
 	return v[0] > 0 && v[1] >= 0 && v[1] < ORIGINS && is_transport(v[2]) && v[7] > 0 &&
@@ -493,6 +494,7 @@ lease_store_put(struct lease_store *s, const struct lease_record *r,
 	bind_text(put, 20, r->description);
 	bind_text(put, 21, r->user_agent);
 	bind_text(put, 22, r->name);
+	bind_text(put, 25, r->lan);
 	run(s, PUT);
 }
 

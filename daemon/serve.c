@@ -27,6 +27,7 @@
 #include "frontends/upnp.h"
 #include "../backend/firewall.h"
 #include "../backend/flows.h"
+#include "../backend/lease_store.h"
 #include "../backend/listeners.h"
 #include "../backend/network.h"
 
@@ -48,6 +49,7 @@ struct daemon {
 	struct flows *flows;
 	struct flows *session_flows; /* read for others, at other times */
 	struct sessions *sessions;
+	struct lease_store *store;
 	struct policy *policy;
 	struct engine *engine;
 	struct foreign_chains *foreign;
@@ -132,15 +134,70 @@ open_backend(struct daemon *d)
 	free(names);
 }
 
+static enum lease_store_sync
+store_sync(const struct config *config)
+{
+	static const enum lease_store_sync of[] = {
+	    [CONFIG_SYNC_FULL] = LEASE_STORE_FULL,
+	    [CONFIG_SYNC_NORMAL] = LEASE_STORE_NORMAL,
+	    [CONFIG_SYNC_OFF] = LEASE_STORE_OFF,
+	};
+
+	return of[config->journal_sync];
+}
+
+/* As engine_policy.place. */
+static bool
+place(void *arg, const struct address *host, char lan[MAPPING_LAN_SIZE])
+{
+	const struct daemon *d = arg;
+
+	for (size_t i = 0; i < d->config->lans; i++)
+		if (strcmp(d->config->lan[i].interface, lan) == 0)
+			return true;
+	for (size_t i = 0; i < d->config->lans; i++) {
+		const struct network_interface *at =
+		    network_interface(d->network, TOPOLOGY_FIRST_LAN + i);
+
+		if (!interface_has_host(at, host))
+			continue;
+		memcpy(lan, at->name, sizeof(at->name));
+		return true;
+	}
+	return false;
+}
+
+static void
+set_policy(struct daemon *d)
+{
+	const struct config *is = d->config;
+
+	engine_set_policy(d->engine, &(struct engine_policy){
+					 .policy = d->policy,
+					 .max_mappings_per_client = is->max_mappings_per_client,
+					 .random_ports = is->random_ports,
+					 .end_flows_on_expiry = is->end_flows_on_expiry,
+					 .place = place,
+					 .arg = d,
+				     });
+}
+
 static void
 new_engine(struct daemon *d)
 {
+	struct journal_options journal = {.wall = clock_wall};
+	struct fault fault;
+
+	clock_boot(journal.boot);
+	journal.store = d->store =
+	    lease_store_new(d->config->state_directory, store_sync(d->config));
 	d->policy = policy_new(d->config->rule, d->config->rules);
 	d->engine = engine_new(
 	    &(struct engine_options){
 		.policy = d->policy,
 		.firewall = d->firewall,
 		.flows = d->flows,
+		.journal = &journal,
 		.end_flows_on_expiry = d->config->end_flows_on_expiry,
 		.max_mappings_per_client = d->config->max_mappings_per_client,
 		.ports =
@@ -154,8 +211,12 @@ new_engine(struct daemon *d)
 	    },
 	    d->started);
 	d->sessions = d->engine ? sessions_new(engine_leases(d->engine), d->session_flows) : NULL;
-	if (!d->policy || !d->sessions ||
-	    !engine_set_forwards(d->engine, d->config->forward, d->config->forwards, d->started))
+	if (!d->store || !d->policy || !d->sessions)
+		fatal("out of memory");
+	set_policy(d); /* leases are asked where their hosts are */
+	if (engine_restore(d->engine, d->started, &fault) < 0)
+		fatal("%s", fault.text);
+	if (!engine_set_forwards(d->engine, d->config->forward, d->config->forwards, d->started))
 		fatal("out of memory");
 }
 
@@ -412,27 +473,6 @@ follow_upnp(struct daemon *d, const struct config *was, const size_t *origin)
 	return true;
 }
 
-/* As engine_policy.place. */
-static bool
-place(void *arg, const struct address *host, char lan[MAPPING_LAN_SIZE])
-{
-	const struct daemon *d = arg;
-
-	for (size_t i = 0; i < d->config->lans; i++)
-		if (strcmp(d->config->lan[i].interface, lan) == 0)
-			return true;
-	for (size_t i = 0; i < d->config->lans; i++) {
-		const struct network_interface *at =
-		    network_interface(d->network, TOPOLOGY_FIRST_LAN + i);
-
-		if (!interface_has_host(at, host))
-			continue;
-		memcpy(lan, at->name, sizeof(at->name));
-		return true;
-	}
-	return false;
-}
-
 /* False: out of memory. */
 static bool
 follow_rules(struct daemon *d)
@@ -445,14 +485,7 @@ follow_rules(struct daemon *d)
 		d->policy = old;
 		return false;
 	}
-	engine_set_policy(d->engine, &(struct engine_policy){
-					 .policy = d->policy,
-					 .max_mappings_per_client = is->max_mappings_per_client,
-					 .random_ports = is->random_ports,
-					 .end_flows_on_expiry = is->end_flows_on_expiry,
-					 .place = place,
-					 .arg = d,
-				     });
+	set_policy(d);
 	policy_free(old);
 	if (!engine_set_forwards(d->engine, is->forward, is->forwards, clock_now()))
 		return false;
@@ -470,6 +503,7 @@ go_over_to(struct daemon *d, struct config *config, const size_t *origin)
 	*config = was;
 	log_open(d->config->log_target, d->config->log_level);
 	firewall_set_source_nat(d->firewall, d->config->wan.source_nat);
+	lease_store_set_sync(d->store, store_sync(d->config));
 	d->reload = RELOAD_REVIEW;
 	return follow_rules(d) && follow_upnp(d, config, origin) &&
 	       gateway_reload(d->gateway, origin);
@@ -688,8 +722,12 @@ stop(struct daemon *d)
 
 	if (!chain_keeper_set(d->keeper, NULL, 0))
 		log_error("firewall", "lines not taken out", "error=\"out of memory\"");
-	if (firewall_destroy(d->firewall, &fault) < 0)
+	if (d->failed)
+		; /* the next core takes all over */
+	else if (firewall_destroy(d->firewall, &fault) < 0)
 		log_error("firewall", "table not removed", "error=\"%s\"", fault.text);
+	else
+		engine_forget(d->engine, clock_now());
 	control_free(d->control);
 	upnp_free(d->upnp);
 	spawner_free(d->spawner);
@@ -697,6 +735,7 @@ stop(struct daemon *d)
 	chain_keeper_free(d->keeper);
 	foreign_chains_close(d->foreign);
 	engine_free(d->engine);
+	lease_store_free(d->store);
 	policy_free(d->policy);
 	listeners_close(d->listeners);
 	sessions_free(d->sessions);

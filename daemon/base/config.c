@@ -202,6 +202,14 @@ take_igd_version(const struct key *key, const char *word, void *slot)
 }
 
 static bool
+take_sync(const struct key *key, const char *word, void *slot)
+{
+	int chosen = choose(key->expected, word);
+	*(enum config_sync *)slot = (enum config_sync)chosen;
+	return chosen >= 0;
+}
+
+static bool
 take_client(const struct key *key, const char *word, void *slot)
 {
 	(void)key;
@@ -258,6 +266,7 @@ take_external_address(const struct key *key, const char *word, void *slot)
 static const struct key keys[] = {
 	{{"", "state-directory"}, take_path, AT(config.state_directory),
 	 "an absolute path", 1, PATH_LENGTH},
+	{{"", "journal-sync"}, take_sync, AT(config.journal_sync), "full|normal|off", 0, 0},
 	{{"", "control-socket"}, take_path, AT(config.control_socket),
 	 "an absolute path of at most 107 octets", 1, SOCKET_PATH_LENGTH},
 	{{"", "control-access"}, take_flag, AT(config.control_readable), "group|all", 0, 0},
@@ -898,6 +907,12 @@ print_igd_version(const struct key *key, const void *slot, FILE *out)
 }
 
 static void
+print_sync(const struct key *key, const void *slot, FILE *out)
+{
+	print_choice(key, (int)*(const enum config_sync *)slot, out);
+}
+
+static void
 print_helper(const struct key *key, const void *slot, FILE *out)
 {
 	print_choice(key, (int)*(const enum helper *)slot, out);
@@ -996,6 +1011,7 @@ static const struct {
     {take_log_level, print_log_level},
     {take_log_target, print_log_target},
     {take_igd_version, print_igd_version},
+    {take_sync, print_sync},
     {take_helper, print_helper},
     {take_transports, print_transports},
     {take_text, print_text},

@@ -77,6 +77,10 @@ struct config_upnp {
 	bool read_others_mappings;
 };
 
+/* What an answered request survives: loss of power, the same but for the last seconds, or the end
+ * of the process. */
+enum config_sync { CONFIG_SYNC_FULL, CONFIG_SYNC_NORMAL, CONFIG_SYNC_OFF };
+
 enum { CONFIG_KEYS_MAX = 64 };
 
 struct config {
@@ -90,6 +94,7 @@ struct config {
 	struct config_chain *foreign_chain;
 	size_t foreign_chains;
 	char *state_directory;
+	enum config_sync journal_sync;
 	char *control_socket;
 	bool control_readable; /* control-access = all: everybody may read, not only root and group
 				  portlease */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,8 @@ struct engine {
 	struct engine_options options;
 	struct lease_table *table;
 	struct transaction *transaction;
-	struct sweep *sweep; /* NULL: flows are left alone */
+	struct journal *journal; /* NULL: nothing is kept */
+	struct sweep *sweep;	 /* NULL: flows are left alone */
 	struct member batch[BATCH_MAX];
 	size_t members;
 	struct firewall_network network;
@@ -71,7 +73,9 @@ engine_new(const struct engine_options *options, monotime now)
 	e->transaction = e->table ? transaction_new(e->table, options->firewall) : NULL;
 	if (options->flows)
 		e->sweep = sweep_new(e->table, options->flows, &e->counters);
-	if (!e->transaction || (options->flows && !e->sweep)) {
+	if (options->journal)
+		e->journal = journal_new(options->journal, e->table);
+	if (!e->transaction || (options->flows && !e->sweep) || (options->journal && !e->journal)) {
 		engine_free(e);
 		return NULL;
 	}
@@ -84,6 +88,7 @@ engine_free(struct engine *e)
 	if (!e)
 		return;
 	sweep_free(e->sweep);
+	journal_free(e->journal);
 	transaction_free(e->transaction);
 	lease_table_free(e->table);
 	free(e);
@@ -138,8 +143,13 @@ static const struct {
 
 /* Once for each operation; what none of the batch did is one for itself. */
 static void
-count_table_change(struct engine *e, const struct change *change)
+count_table_change(void *arg, const struct change *change)
 {
+	struct engine *e = arg;
+	bool edited = change->touched && change->operations;
+
+	if (change->ending ? !change->existed : change->failed || (change->existed && !edited))
+		return;
 	e->operations |= change->operations;
 	e->table_changes += change->operations == 0;
 }
@@ -162,8 +172,6 @@ settle_change(void *arg, const struct change *change)
 	const struct lease_record *record = &change->lease->record;
 
 	if (change->failed) {
-		if (change->ending && change->existed)
-			count_table_change(e, change);
 		e->counters.kernel_refusals += change->refused;
 		if (record->origin == ORIGIN_STATIC)
 			log_forward("refused-by-kernel", record);
@@ -174,14 +182,12 @@ settle_change(void *arg, const struct change *change)
 	} else if (change->ending && !change->existed) {
 		return; /* came and went within the batch */
 	} else if (change->ending) {
-		count_table_change(e, change);
 		++*(uint64_t *)((char *)&e->counters + endings[change->ending].counter);
 		if (change->ending != ENDING_EXPIRED || e->options.end_flows_on_expiry)
 			note_flows(e, record);
 		if (endings[change->ending].event)
 			log_lease(e, endings[change->ending].event, record);
 	} else if (!change->existed) {
-		count_table_change(e, change);
 		e->counters.granted += record->origin != ORIGIN_STATIC;
 		note_flows(e, record);
 		log_lease(e, record->origin == ORIGIN_STATIC ? "added" : "granted", record);
@@ -191,8 +197,6 @@ settle_change(void *arg, const struct change *change)
 				    "nf_conntrack_ftp: data connections do not come in\"",
 				    record->name);
 	} else if (change->touched) {
-		if (change->operations)
-			count_table_change(e, change);
 		e->counters.renewed++;
 		if (change->before.disabled != record->disabled)
 			note_flows(e, record);
@@ -200,13 +204,36 @@ settle_change(void *arg, const struct change *change)
 	}
 }
 
+static struct lease_store_state
+state_of(const struct engine *e)
+{
+	return (struct lease_store_state){
+	    .last_id = lease_table_last_id(e->table),
+	    .table_changes = e->table_changes,
+	    .epoch = e->epoch,
+	    .external = e->external,
+	};
+}
+
+static void
+write_journal(struct engine *e, monotime now)
+{
+	const struct lease_store_state state = state_of(e);
+
+	if (e->journal)
+		journal_write(e->journal, e->transaction, &state, now);
+}
+
+/* What is in the kernel, or taken back, goes to the disk; then it is final. */
 static void
 settle(struct engine *e, monotime now)
 {
 	e->now = now;
 	e->operations = 0;
-	transaction_settle(e->transaction, settle_change, e);
+	transaction_each(e->transaction, count_table_change, e);
 	e->table_changes += (uint64_t)__builtin_popcountll(e->operations);
+	write_journal(e, now);
+	transaction_settle(e->transaction, settle_change, e);
 }
 
 static bool
@@ -531,6 +558,56 @@ give_up_hosts(struct engine *e, const struct prefix *gone, monotime now)
 		 prefix_print(gone, text), count);
 }
 
+/* What is over ends. */
+static void
+expire(struct engine *e, monotime now, int most)
+{
+	struct lease *lease;
+
+	for (int i = 0; i < most; i++) {
+		lease = lease_table_first_to_end(e->table);
+		if (!lease || lease->record.ends > now ||
+		    !transaction_end(e->transaction, lease, ENDING_EXPIRED, now))
+			break;
+	}
+}
+
+int
+engine_restore(struct engine *e, monotime now, struct fault *fault)
+{
+	struct journal_found found;
+	int error = e->journal ? journal_restore(e->journal, &found, now, fault) : 0;
+	size_t count = lease_table_count(e->table);
+
+	if (error || !e->journal)
+		return error;
+	e->table_changes = found.state.table_changes;
+	if (found.goes_on) {
+		e->epoch = found.state.epoch;
+		e->external = found.state.external;
+	}
+	expire(e, now, INT_MAX);
+	e->reviews = true;
+	for (uint64_t before = UINT64_MAX; e->reviews && before != e->reviewed;) {
+		before = e->reviewed;
+		review(e, now);
+	}
+	if (count > 0)
+		log_line(LOG_LEVEL_INFO, "journal", "leases put back", "count=%zu ended=%zu",
+			 lease_table_count(e->table), count - lease_table_count(e->table));
+	return 0;
+}
+
+void
+engine_forget(struct engine *e, monotime now)
+{
+	struct lease_store_state state = state_of(e);
+
+	state.table_changes++;
+	if (e->journal)
+		journal_forget(e->journal, &state, now);
+}
+
 static monotime
 next_deadline(const struct engine *e)
 {
@@ -544,6 +621,8 @@ next_deadline(const struct engine *e)
 		next = 0;
 	if (next < e->retry)
 		next = e->retry;
+	if (e->journal && journal_deadline(e->journal) < next)
+		next = journal_deadline(e->journal);
 	if (e->lost && e->restore_since + RESTORE_REFILL < next)
 		next = e->restore_since + RESTORE_REFILL;
 	return next;
@@ -555,24 +634,21 @@ engine_run(struct engine *e, monotime now)
 	const uint64_t reviewed = e->reviewed;
 	struct fault fault;
 	struct prefix gone;
-	struct lease *lease;
 	monotime next, sweep;
 
 	while (renumbering_take(&e->renumbering, now, &gone))
 		give_up_hosts(e, &gone, now);
-	if (now >= e->retry)
+	if (now >= e->retry) {
 		review(e, now);
-	for (int i = 0; i < EXPIRE_MAX && now >= e->retry; i++) {
-		lease = lease_table_first_to_end(e->table);
-		if (!lease || lease->record.ends > now ||
-		    !transaction_end(e->transaction, lease, ENDING_EXPIRED, now))
-			break;
+		expire(e, now, EXPIRE_MAX);
 	}
 	if (transaction_pending(e->transaction) && !commit(e, now)) {
 		e->retry = now + EXPIRE_RETRY;
 		e->reviews |= reviewed != e->reviewed;
 		e->reviewed = reviewed;
 	}
+	if (e->journal && now >= journal_deadline(e->journal))
+		write_journal(e, now);
 	if (e->lost && may_restore(e, now))
 		restore(e, now, &fault);
 	next = next_deadline(e);
@@ -611,6 +687,8 @@ engine_set_network(struct engine *e, const struct firewall_network *network,
 		e->external = *external;
 		e->epoch = now; /* RFC 6887 8.5 */
 		e->counters.address_changes++;
+		if (e->created && !transaction_pending(e->transaction))
+			write_journal(e, now);
 	}
 	if (!e->created)
 		return rebuild(e, now, fault);
@@ -673,6 +751,12 @@ const struct counters *
 engine_counters(const struct engine *e)
 {
 	return &e->counters;
+}
+
+const char *
+engine_journal_fault(const struct engine *e)
+{
+	return e->journal ? journal_fault(e->journal) : NULL;
 }
 
 bool

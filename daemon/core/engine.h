@@ -8,6 +8,7 @@
 #define PORTLEASE_ENGINE_H
 
 #include "counters.h"
+#include "journal.h"
 #include "lease_table.h"
 #include "port_pick.h"
 #include "../../backend/firewall.h"
@@ -16,9 +17,10 @@
 struct engine;
 
 struct engine_options {
-	struct policy *policy;	   /* borrowed */
-	struct firewall *firewall; /* borrowed */
-	struct flows *flows;	   /* borrowed; NULL: flows are left alone */
+	struct policy *policy;		       /* borrowed */
+	struct firewall *firewall;	       /* borrowed */
+	struct flows *flows;		       /* borrowed; NULL: flows are left alone */
+	const struct journal_options *journal; /* copied; NULL: nothing is kept */
 	bool end_flows_on_expiry;
 	uint32_t max_mappings_per_client;
 	struct port_pick_options ports;
@@ -26,6 +28,16 @@ struct engine_options {
 
 struct engine *engine_new(const struct engine_options *, monotime now); /* NULL: out of memory */
 void engine_free(struct engine *); /* leaves the kernel as it is; NULL is allowed */
+
+/*
+ * Puts back the leases of the journal, but those that are over and those that the policy denies; to
+ * be called once, before the forwards and the network are set.  Epoch, ids and the count of table
+ * changes go on.  0, also when there is no journal to be had; -EPROTONOSUPPORT: it is a newer
+ * one's.
+ */
+int engine_restore(struct engine *, monotime now, struct fault *);
+/* The last call: the kernel's table was taken away, the next start shall find no lease. */
+void engine_forget(struct engine *, monotime now);
 
 /* Copied; answered by request.asker.answer() in a later engine_flush() (a full batch is flushed at
  * once). */
@@ -105,6 +117,7 @@ uint32_t engine_epoch(const struct engine *, monotime now);    /* seconds; one f
 struct address engine_external_address(const struct engine *); /* unspecified = none */
 const struct lease_table *engine_leases(const struct engine *);
 const struct counters *engine_counters(const struct engine *);
+const char *engine_journal_fault(const struct engine *); /* NULL: it works, or there is none */
 bool engine_table_intact(const struct engine *);
 /* Connections since the mapping was made: counted so far plus the kernel element's. */
 uint64_t engine_connections(struct engine *, const struct lease *);

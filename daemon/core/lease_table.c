@@ -735,6 +735,19 @@ lease_table_first_to_end(const struct lease_table *table)
 	return lease && lease->record.ends != MONOTIME_NEVER ? lease : NULL;
 }
 
+uint64_t
+lease_table_last_id(const struct lease_table *table)
+{
+	return table->last_id;
+}
+
+void
+lease_table_set_last_id(struct lease_table *table, uint64_t id)
+{
+	if (id > table->last_id)
+		table->last_id = id;
+}
+
 size_t
 lease_table_count(const struct lease_table *table)
 {

@@ -95,6 +95,10 @@ struct lease *lease_table_after_id(const struct lease_table *, uint64_t id);
 struct lease *lease_table_at(const struct lease_table *, size_t index);
 size_t lease_index(const struct lease *); /* the reverse */
 
+/* The last id given; ids go on from it, or from this one if that is later. */
+uint64_t lease_table_last_id(const struct lease_table *);
+void lease_table_set_last_id(struct lease_table *, uint64_t);
+
 size_t lease_table_count(const struct lease_table *);
 size_t lease_table_count_of_client(const struct lease_table *,
 				   const struct address *); /* without static ones */

@@ -364,6 +364,15 @@ transaction_undo(struct transaction *t, monotime now)
 }
 
 void
+transaction_each(const struct transaction *t, settled_fn *tell, void *arg)
+{
+	const struct change *change;
+
+	TAILQ_FOREACH (change, &t->changes, link)
+		tell(arg, change);
+}
+
+void
 transaction_settle(struct transaction *t, settled_fn *settled, void *arg)
 {
 	struct change *change;

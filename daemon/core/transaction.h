@@ -80,9 +80,11 @@ bool transaction_pending(const struct transaction *);
 /* Takes back all that is not yet failed. */
 void transaction_undo(struct transaction *, monotime now);
 
+typedef void settled_fn(void *, const struct change *);
+/* Tells each change that transaction_settle() will, and forgets none. */
+void transaction_each(const struct transaction *, settled_fn *, void *arg);
 /* Tells each change that had an effect or failed, then forgets it; ended leases are freed after it
  * returned. */
-typedef void settled_fn(void *, const struct change *);
 void transaction_settle(struct transaction *, settled_fn *, void *arg);
 
 /* The kernel's view of a lease: its time-out outlasts the lease a little, so that ending it is ours

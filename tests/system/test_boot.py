@@ -336,7 +336,7 @@ def test_a_predecessors_table_is_replaced_at_once(lab):
         wait_for(lambda: monitored("begin"), 10)
         daemon.start()
         text = wait_for(lambda: monitored("end"), 10)
-        assert lab.external_ports("tcp") == {}
+        assert lab.external_ports("tcp") == {4000: ("192.168.1.11", 8000)}
         busy.send(b"two")
         assert busy.recv(100).endswith(b"two")
     transactions = [part for part in text.split("# new generation") if "table inet portlease\n" in part]

@@ -143,18 +143,6 @@ def test_killed_the_kernel_closes_the_port_at_the_leases_end(lab, daemon, transp
     assert 4001 in lab.external_ports(transport)
 
 
-def test_started_after_a_crash_it_begins_anew(lab, daemon):
-    natpmp_map(lab.lan1, "tcp", 8000, 4000)
-    epoch = wait_for(lambda: natpmp_address(lab.lan1).epoch, 3, "an epoch above 0")
-    daemon.kill()
-    assert lab.external_ports("tcp")
-    started = time.monotonic()
-    daemon.start()
-    assert lab.external_ports("tcp") == {} and daemon.leases() == []
-    assert natpmp_address(lab.lan1).epoch < epoch + time.monotonic() - started
-    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
-
-
 def test_sigterm_takes_the_table_away(lab, daemon):
     lab.server(lab.lan1, "tcp", 8000)
     natpmp_map(lab.lan1, "tcp", 8000, 4000)

@@ -20,6 +20,7 @@ struct bed {
 	size_t rules;
 	struct policy *policy;
 	struct engine *engine;
+	const struct journal_options *journal; /* NULL: nothing is kept */
 	struct firewall_network network;
 	monotime now;
 	uint32_t submitted;
@@ -140,6 +141,7 @@ bed_set_up_bare(void **state)
 	fake_firewall_set_clock(bed.firewall, bed.now);
 	bed.policy = options.policy = policy_new(bed.rule, bed.rules);
 	options.firewall = bed.firewall;
+	options.journal = bed.journal;
 	bed.engine = engine_new(&options, bed.now);
 	return bed.engine ? 0 : -1;
 }

@@ -128,6 +128,7 @@ test_all_of_a_lease_and_the_state_come_back(void **s)
 	    .id = UINT64_C(1) << 40,
 	    .origin = ORIGIN_PCP,
 	    .transport = TRANSPORT_TCP,
+	    .lan = "br-a-long-name.",
 	    .wan = 3,
 	    .disabled = true,
 	    .companion = true,

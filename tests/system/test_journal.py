@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What was answered is still there after the daemon was killed, the machine was booted, or the disk did what disks do."""
+import glob
+import os
+import signal
+import socket
+
+import pytest
+
+from clients import natpmp_address, natpmp_map, pcp_map
+from lab import LAN1, WAN, wait_for
+from test_parent import another_core
+from upnp_client import IP, call, mapping
+
+# What differs from one moment to the next.
+MOMENTARY = ("remaining", "age", "connections", "live")
+
+
+def lasting(daemon):
+    return [{key: value for key, value in lease.items() if key not in MOMENTARY} for lease in daemon.leases()]
+
+
+def journal(daemon, lab, suffix=""):
+    return os.path.join(lab.folder, daemon.name + ".state", "journal.db" + suffix)
+
+
+def map_by_all(lab, daemon):
+    """One mapping of each protocol, with a server behind each; what the list says of them."""
+    daemon.logged("upnp: serving")
+    for port in (8000, 8001, 8002):
+        lab.server(lab.lan1, "tcp", port)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    assert pcp_map(lab.lan1, LAN1, "tcp", 8001, 4001, nonce=b"n" * 12).external == 4001
+    call(lab.lan1, IP, 1, "AddPortMapping", mapping(4002, 8002, LAN1))
+    return lasting(daemon)
+
+
+def all_are_there(lab, daemon, leases):
+    assert lasting(daemon) == leases
+    assert sorted(lab.external_ports("tcp")) == [4000, 4001, 4002]
+    for port in (4000, 4001, 4002):
+        assert lab.wan.tcp(WAN, port).startswith("lan1 saw")
+
+
+def test_a_killed_daemon_starts_with_all_it_had(lab, daemon):
+    leases = map_by_all(lab, daemon)
+    epoch = wait_for(lambda: natpmp_address(lab.lan1).epoch, 3, "an epoch above 0")
+    with lab.wan.bound(socket.SOCK_STREAM) as busy:
+        busy.settimeout(10)
+        busy.connect((WAN, 4000))
+        busy.send(b"one")
+        assert busy.recv(100).endswith(b"one")
+        daemon.kill()
+        daemon.start()
+        busy.send(b"two")
+        assert busy.recv(100).endswith(b"two")
+    all_are_there(lab, daemon, leases)
+    daemon.logged(r"journal: leases put back count=3 ended=0")
+    assert natpmp_address(lab.lan1).epoch >= epoch
+    # It is still the client's, and nobody else's.
+    assert pcp_map(lab.lan1, LAN1, "tcp", 8001, 4001, nonce=b"x" * 12).result == 2
+    assert pcp_map(lab.lan1, LAN1, "tcp", 8001, 4001, nonce=b"n" * 12).external == 4001
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000, 0).result == 0
+    call(lab.lan1, IP, 1, "DeletePortMapping", {"NewRemoteHost": "", "NewExternalPort": 4002, "NewProtocol": "TCP"})
+    daemon.kill()
+    daemon.start()
+    assert [lease["external_port"] for lease in daemon.leases()] == [4001]
+    assert sorted(lab.external_ports("tcp")) == [4001]
+
+
+def test_the_next_core_goes_on(lab, daemon):
+    leases = map_by_all(lab, daemon)
+    core = daemon.pid
+    os.kill(core, signal.SIGKILL)
+    another_core(daemon, core)
+    wait_for(daemon.answers, 10)
+    all_are_there(lab, daemon, leases)
+
+
+def test_a_table_that_is_not_there_is_made_anew(lab, daemon):
+    leases = map_by_all(lab, daemon)
+    daemon.kill()
+    lab.gw.nft("delete table inet portlease\n")
+    daemon.start()
+    all_are_there(lab, daemon, leases)
+
+
+def test_after_a_boot(lab):
+    """Another boot id, a clock that begins again, and an empty kernel."""
+    daemon = lab.daemon()
+    leases = map_by_all(lab, daemon)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000, 7200).lifetime == 7200
+    natpmp_map(lab.lan1, "udp", 8005, 4005, 1)
+    leases[0]["lifetime"] = 7200
+    daemon.kill()
+    lab.gw.nft("delete table inet portlease\n")
+    boot_id = os.path.join(lab.folder, "boot_id")
+    with open(boot_id, "w", encoding="ascii") as file:
+        file.write("0b00d000-1111-4222-8333-444455556666\n")
+    with open("/proc/uptime", encoding="ascii") as file:
+        up = int(float(file.read().split()[0]))
+    # Who is started in another time namespace is not in it yet; the core, which it starts, is.
+    daemon.within = ("unshare", "--mount", "--time", "--boottime", str(10 - up), "sh", "-c",
+                     f'mount --bind {boot_id} /proc/sys/kernel/random/boot_id && exec "$@"', "sh")
+    daemon.start()
+    wait_for(lambda: len(daemon.leases()) == 3, 10, "the one of a second ends")
+    all_are_there(lab, daemon, leases)
+    assert 7200 - 600 < daemon.leases()[0]["remaining"] <= 7200
+    assert natpmp_address(lab.lan1).epoch < 600
+    daemon.logged("journal: leases put back")
+
+
+def test_a_ruined_journal_is_moved_aside(lab, daemon):
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    daemon.kill()
+    for path in glob.glob(journal(daemon, lab, "*")):
+        with open(path, "r+b") as file:
+            file.write(b"rubbish " * 1024)
+    daemon.start()
+    daemon.logged("journal: ruined moved-to=journal.db.ruined.1")
+    with open(journal(daemon, lab, ".ruined.1"), "rb") as file:
+        assert file.read(7) == b"rubbish"
+    assert daemon.leases() == []
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    daemon.kill()
+    daemon.start()
+    assert len(daemon.leases()) == 1
+
+
+def test_a_journal_of_a_newer_version_stops_the_start(lab, daemon):
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    assert daemon.stop() == 0
+    path = journal(daemon, lab)
+    with open(path, "r+b") as file:
+        file.seek(60)  # the user version
+        file.write((99).to_bytes(4, "big"))
+    with open(path, "rb") as file:
+        before = file.read()
+    daemon.start(ready=False)
+    assert daemon.process.wait(20) == 1
+    daemon.logged("was written by a newer portlease: its schema is 99")
+    with open(path, "rb") as file:
+        assert file.read() == before
+    with open(path, "r+b") as file:
+        file.seek(60)
+        file.write((1).to_bytes(4, "big"))
+    daemon.start()
+
+
+def test_nobody_else_reads_it(lab, daemon):
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    files = glob.glob(journal(daemon, lab, "*"))
+    assert len(files) == 2
+    for path in files:
+        assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("sync", ["full", "normal", "off"])
+def test_all_ways_to_sync(lab, sync):
+    daemon = lab.daemon(f"journal-sync = {sync}")
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    daemon.kill()
+    daemon.start()
+    assert len(daemon.leases()) == 1
+    assert daemon.stop() == 0
+    daemon.start()
+    assert daemon.leases() == [] and lab.external_ports("tcp") == {}

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The engine over restarts, reboots, clocks that are set and disks that fail: what was answered is
+ * there again, what ended is not. */
+#include "engine_bed.h"
+
+#include <errno.h>
+
+#include "disk.h"
+
+#define HOUR  (3600 * MONOTIME_SECOND)
+#define YEAR  (365 * 24 * HOUR)
+#define BOOT  "0b00d000-1111-4222-8333-444455556666"
+#define OTHER "0b00d000-7777-4888-8999-aaaabbbbcccc"
+#define START INT64_C(1780000000000)
+
+static struct journal_options options;
+static int64_t wall;
+
+static int64_t
+bed_wall(void)
+{
+	return wall;
+}
+
+static void
+start(void)
+{
+	options.store = lease_store_new(disk.folder, LEASE_STORE_FULL);
+	bed.journal = &options;
+	assert_int_equal(bed_set_up_bare(NULL), 0);
+}
+
+/* The process, the firewall's table and the disk's cache go; what is on the disk stays. */
+static void
+stop(void)
+{
+	bed_tear_down(NULL);
+	lease_store_free(options.store);
+}
+
+static int
+set_up(void **state)
+{
+	struct fault fault;
+
+	if (disk_set_up(state) < 0)
+		return -1;
+	strcpy(options.boot, BOOT);
+	options.wall = bed_wall;
+	wall = START;
+	start();
+	return engine_restore(bed.engine, bed.now, &fault) == 0 ? set_wan("203.0.113.5") : -1;
+}
+
+static int
+tear_down(void **state)
+{
+	stop();
+	return disk_tear_down(state);
+}
+
+/* The next start, at that time of the same boot; what is to be set before the network comes after
+ * it. */
+static void
+restart_bare(monotime now)
+{
+	struct fault fault;
+
+	stop();
+	start();
+	bed.now = now;
+	fake_firewall_set_clock(bed.firewall, now);
+	if (engine_restore(bed.engine, now, &fault) < 0)
+		fail_msg("%s", fault.text);
+}
+
+static void
+restart(void)
+{
+	restart_bare(bed.now);
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	check_agreement();
+}
+
+static void
+reboot(monotime up, int64_t later)
+{
+	strcpy(options.boot, strcmp(options.boot, BOOT) == 0 ? OTHER : BOOT);
+	wall += later;
+	restart_bare(up);
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	check_agreement();
+}
+
+static size_t
+count(void)
+{
+	return lease_table_count(engine_leases(bed.engine));
+}
+
+static int64_t
+left_at(uint16_t external)
+{
+	const struct lease *lease = lease_at(UDP, external);
+
+	return lease ? lease->record.ends - bed.now : -1;
+}
+
+/* The table of cases.  The old clock showed 5 h when the journal was last written. */
+static void
+how_much_time_passed(void **state)
+{
+	static const struct {
+		const char *boot;
+		monotime up;   /* the new clock */
+		int64_t later; /* on the calendar */
+		monotime passed;
+	} rows[] = {
+	    {BOOT, 5 * HOUR, 0, 0},
+	    {BOOT, 6 * HOUR, HOUR, HOUR},
+	    {BOOT, 6 * HOUR, 10 * YEAR, HOUR},	/* set forth: nothing is killed */
+	    {BOOT, 6 * HOUR, -10 * YEAR, HOUR}, /* set back: nothing is revived */
+	    {BOOT, 50 * HOUR, 0, 45 * HOUR},	/* suspended */
+	    {OTHER, HOUR, 3 * HOUR, 3 * HOUR},	/* two hours away */
+	    {OTHER, HOUR, HOUR, HOUR},
+	    {OTHER, HOUR, HOUR - 1, HOUR},   /* the calendar lost time: this boot counts */
+	    {OTHER, HOUR, -10 * YEAR, HOUR}, /* no battery: it begins anew at each boot */
+	    {OTHER, HOUR, 10 * YEAR, HOUR},  /* it was wrong before, and is right now */
+	    {OTHER, HOUR, YEAR, YEAR},	     /* really that long in a drawer */
+	    {OTHER, 0, 0, 0},
+	    {"", HOUR, 3 * HOUR, 3 * HOUR}, /* not known which boot: another */
+	    {"", 9 * HOUR, 10 * YEAR, 9 * HOUR},
+	};
+	struct lease_store_stamp then = {BOOT, 5 * HOUR, START}, now;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		now = (struct lease_store_stamp){"", rows[i].up, START + rows[i].later};
+		strcpy(now.boot, rows[i].boot);
+		assert_int_equal(now.mono - journal_shift(&then, &now) - then.mono, rows[i].passed);
+	}
+	then.boot[0] = now.boot[0] = '\0';
+	now.mono = HOUR;
+	now.wall = START + 2 * HOUR;
+	assert_int_equal(now.mono - journal_shift(&then, &now) - then.mono, 2 * HOUR);
+}
+
+static void
+a_restart_loses_nothing(void **state)
+{
+	const struct lease *lease;
+	uint64_t changes, id;
+	uint32_t epoch;
+
+	(void)state;
+	assert_int_equal(ask(pcp_map(wish(2, UDP, 4000, 5000, 3600), 7))->result, MAP_OK);
+	assert_int_equal(ask(natpmp_map(wish(3, UDP, 4001, 5001, 600)))->result, MAP_OK);
+	assert_int_equal(ask(upnp_add(wish(3, UDP, 4002, 5002, 1200)))->result, MAP_OK);
+	wait_ms(10000);
+	assert_int_equal(ask(natpmp_map(wish(3, UDP, 4001, 5001, 900)))->result, MAP_OK);
+	wait_ms(1000);
+	changes = engine_table_changes(bed.engine);
+	epoch = engine_epoch(bed.engine, bed.now);
+	id = lease_at(UDP, 5002)->record.id;
+	restart();
+	assert_int_equal(count(), 3);
+	assert_int_equal(left_at(5000), 3589000);
+	assert_int_equal(left_at(5001), 899000);
+	assert_int_equal(left_at(5002), 1189000);
+	lease = lease_at(UDP, 5000);
+	assert_int_equal(lease->record.origin, ORIGIN_PCP);
+	assert_int_equal(lease->record.lifetime, 3600);
+	assert_int_equal(bed.now - lease->record.created, 11000);
+	assert_int_equal(lease_at(UDP, 5002)->record.id, id);
+	assert_int_equal(engine_table_changes(bed.engine), changes);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), epoch);
+	assert_int_equal(epoch, 11);
+	/* The nonce, too. */
+	assert_int_equal(ask(pcp_map(wish(2, UDP, 4000, 5000, 3600), 8))->result, MAP_NOT_YOURS);
+	assert_int_equal(ask(pcp_map(wish(2, UDP, 4000, 5000, 3600), 7))->result, MAP_OK);
+	assert_int_equal(ask(natpmp_map(wish(4, UDP, 1, 5004, 60)))->result, MAP_NOT_AUTHORIZED);
+	assert_int_equal(ask(natpmp_map(wish(4, UDP, 4004, 5004, 60)))->result, MAP_OK);
+	assert_int_equal(lease_at(UDP, 5004)->record.id, id + 1);
+}
+
+static void
+what_ended_is_not_back(void **state)
+{
+	uint64_t last;
+
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	ask(natpmp_map(wish(2, UDP, 4001, 5001, 60)));
+	ask(natpmp_map(wish(2, UDP, 4002, 5002, 3600)));
+	ask(natpmp_map(wish(2, UDP, 4003, 5003, 3600)));
+	last = lease_at(UDP, 5003)->record.id;
+	ask(natpmp_delete(wish(2, UDP, 4000, 0, 0)));
+	engine_remove(bed.engine, last, bed.now);
+	flush();
+	pass(61);
+	restart();
+	assert_int_equal(count(), 1);
+	assert_true(left_at(5002) > 0);
+	ask(natpmp_map(wish(2, UDP, 4004, 5004, 3600)));
+	assert_int_equal(lease_at(UDP, 5004)->record.id, last + 1);
+	/* What is over while nobody runs never gets into the kernel again. */
+	restart_bare(bed.now + 3600 * MONOTIME_SECOND);
+	assert_int_equal(count(), 0);
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	assert_int_equal(fake_firewall_count(bed.firewall), 0);
+	restart();
+	assert_int_equal(count(), 0);
+}
+
+static void
+after_a_boot_the_calendar_counts(void **state)
+{
+	uint64_t changes;
+
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	ask(natpmp_map(wish(2, UDP, 4001, 5001, 7200)));
+	wait_ms(5000);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), 5);
+	changes = engine_table_changes(bed.engine);
+	reboot(20000, HOUR);
+	assert_int_equal(count(), 1);
+	assert_int_equal(left_at(5001), HOUR);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), 0);
+	assert_int_equal(engine_table_changes(bed.engine), changes + 1);
+	/* It is all of that boot's clock now. */
+	wait_ms(1000);
+	restart();
+	assert_int_equal(left_at(5001), HOUR - 1000);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), 1);
+	/* A calendar that begins anew kills and revives nothing; so much is certain. */
+	reboot(30000, -10 * YEAR);
+	assert_int_equal(left_at(5001), HOUR - 30000);
+	reboot(0, 10 * YEAR);
+	assert_int_equal(left_at(5001), HOUR - 30000);
+	reboot(1000, 2 * HOUR);
+	assert_int_equal(count(), 0);
+}
+
+static void
+set_clocks_change_nothing_in_the_same_boot(void **state)
+{
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	wall += 10 * YEAR;
+	restart();
+	assert_int_equal(left_at(5000), HOUR);
+	wall -= 20 * YEAR;
+	restart();
+	assert_int_equal(left_at(5000), HOUR);
+	restart_bare(bed.now + HOUR);
+	assert_int_equal(count(), 0);
+}
+
+static void
+another_external_address_is_another_epoch(void **state)
+{
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	wait_ms(5000);
+	restart_bare(bed.now);
+	assert_int_equal(set_wan("203.0.113.6"), 0);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), 0);
+	assert_int_equal(left_at(5000), HOUR - 5000);
+	/* There and back, with nothing else to write meanwhile. */
+	wait_ms(5000);
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	assert_int_equal(set_wan("203.0.113.6"), 0);
+	restart_bare(bed.now);
+	assert_int_equal(set_wan("203.0.113.6"), 0);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), 0);
+}
+
+/* The order is kernel, journal, reply: whoever looks while it is written sees that. */
+static unsigned seen;
+
+static void
+look(void)
+{
+	seen++;
+	assert_non_null(kernel_at(UDP, 5000));
+	assert_int_equal(bed.slot[0].answers, 0);
+}
+
+static void
+kernel_then_journal_then_reply(void **state)
+{
+	(void)state;
+	seen = 0;
+	disk.wrote = look;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	disk.wrote = NULL;
+	assert_true(seen > 0);
+	assert_int_equal(bed.slot[0].answers, 1);
+}
+
+static void
+a_batch_is_one_write_and_idle_none(void **state)
+{
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	disk.syncs = 0;
+	for (uint16_t i = 0; i < 60; i++)
+		submit(natpmp_map(wish(2, UDP, (uint16_t)(4100 + i), 0, 3600)));
+	flush();
+	assert_int_equal(disk.syncs, 1);
+	disk.writes = 0;
+	pass(600);
+	ask(natpmp_delete(wish(7, UDP, 4000, 0, 0))); /* of nothing */
+	assert_int_equal(ask(natpmp_map(wish(2, UDP, 80, 0, 9)))->result, MAP_NOT_AUTHORIZED);
+	assert_int_equal(disk.writes, 0);
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	assert_int_equal(disk.writes, 2); /* the header and the body of one page */
+}
+
+static void
+what_the_kernel_refused_is_not_written(void **state)
+{
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	fake_firewall_refuse_additions(bed.firewall, 1, EINVAL);
+	assert_int_equal(ask(natpmp_map(wish(3, UDP, 4001, 5001, 3600)))->result, MAP_NO_RESOURCES);
+	fake_firewall_fail_commits(bed.firewall, 1, EPERM);
+	assert_int_equal(ask(natpmp_map(wish(2, UDP, 4000, 5000, 7200)))->result, MAP_NO_RESOURCES);
+	restart();
+	assert_int_equal(count(), 1);
+	assert_int_equal(left_at(5000), HOUR);
+}
+
+static void
+the_policy_and_the_forwards_have_changed(void **state)
+{
+	const struct policy_rule deny = {
+	    .transports = CONFIG_UDP, .external = {5001, 5001}, .internal = {0, 65535}, .line = 3};
+	const struct forward web = {.name = "web",
+				    .transports = FORWARD_UDP,
+				    .external = {5002, 5002},
+				    .target = {host(9), 53},
+				    .line = 4};
+	struct policy *strict = policy_new(&deny, 1);
+	uint64_t id;
+
+	(void)state;
+	for (uint16_t i = 0; i < 4; i++)
+		ask(natpmp_map(wish(2, UDP, (uint16_t)(4000 + i), (uint16_t)(5000 + i), 3600)));
+	stop();
+	start();
+	engine_set_policy(bed.engine, &(struct engine_policy){
+					  .policy = strict,
+					  .max_mappings_per_client = BED_QUOTA,
+					  .random_ports = {1024, 65535},
+				      });
+	assert_int_equal(engine_restore(bed.engine, bed.now, &(struct fault){""}), 0);
+	assert_true(engine_set_forwards(bed.engine, &web, 1, bed.now));
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	check_agreement();
+	assert_int_equal(count(), 3);
+	assert_null(lease_at(UDP, 5001));
+	assert_null(kernel_at(UDP, 5001));
+	id = lease_at(UDP, 5002)->record.id;
+	assert_int_equal(lease_at(UDP, 5002)->record.origin, ORIGIN_STATIC);
+	/* A forward is kept like the rest; one that is not in the configuration any more ends. */
+	restart_bare(bed.now);
+	policy_free(strict);
+	assert_true(engine_set_forwards(bed.engine, &web, 1, bed.now));
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	assert_int_equal(lease_at(UDP, 5002)->record.id, id);
+	restart_bare(bed.now);
+	assert_true(engine_set_forwards(bed.engine, NULL, 0, bed.now));
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	check_agreement();
+	assert_int_equal(count(), 2);
+}
+
+static void
+a_disk_that_fails_is_tried_again(void **state)
+{
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	ask(natpmp_map(wish(2, UDP, 4001, 5001, 3600)));
+	disk.fails = SQLITE_FULL;
+	assert_int_equal(ask(natpmp_map(wish(2, UDP, 4002, 5002, 3600)))->result, MAP_OK);
+	assert_non_null(strstr(bed.log, "lease: granted"));
+	assert_non_null(strstr(engine_journal_fault(bed.engine), "full"));
+	assert_int_equal(ask(natpmp_delete(wish(2, UDP, 4000, 0, 0)))->result, MAP_OK);
+	pass(60);
+	assert_non_null(engine_journal_fault(bed.engine));
+	disk.fails = 0;
+	pass(6);
+	assert_null(engine_journal_fault(bed.engine));
+	assert_non_null(strstr(bed.log, "journal: works again leases=2"));
+	restart();
+	assert_int_equal(count(), 2);
+	assert_true(left_at(5001) > 0 && left_at(5002) > 0);
+}
+
+static void
+a_ruined_journal_is_begun_anew(void **state)
+{
+	FILE *file;
+
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	wait_ms(5000);
+	stop();
+	file = fopen(disk_file("journal.db"), "w");
+	assert_non_null(file);
+	for (int i = 0; i < 2000; i++)
+		fputs("rubbish", file);
+	fclose(file);
+	start();
+	assert_int_equal(engine_restore(bed.engine, bed.now, &(struct fault){""}), 0);
+	assert_non_null(strstr(bed.log, "journal: ruined moved-to=journal.db.ruined.1"));
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	assert_int_equal(count(), 0);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), 0);
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	restart();
+	assert_int_equal(count(), 1);
+}
+
+static void
+a_newer_journal_is_not_used(void **state)
+{
+	struct fault fault = {""};
+	sqlite3 *db;
+
+	(void)state;
+	stop();
+	assert_int_equal(sqlite3_open(disk_file("journal.db"), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	start();
+	assert_int_equal(engine_restore(bed.engine, bed.now, &fault), -EPROTONOSUPPORT);
+	assert_non_null(strstr(fault.text, "newer portlease"));
+}
+
+/* Two of a file that somebody wrote in want the same port. */
+static void
+leases_that_do_not_fit_are_left_out(void **state)
+{
+	sqlite3 *db;
+
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	ask(natpmp_map(wish(3, UDP, 4001, 5001, 3600)));
+	ask(natpmp_map(wish(4, UDP, 4002, 5002, 3600)));
+	wait_ms(5000);
+	stop();
+	assert_int_equal(sqlite3_open(disk_file("journal.db"), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE lease SET external_port = 5000 WHERE id = 2",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	start();
+	assert_int_equal(engine_restore(bed.engine, bed.now, &(struct fault){""}), 0);
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	check_agreement();
+	assert_int_equal(count(), 2);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), 0);
+}
+
+static void
+a_table_that_was_taken_away_is_not_back(void **state)
+{
+	uint64_t changes;
+
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	wait_ms(5000);
+	changes = engine_table_changes(bed.engine);
+	engine_forget(bed.engine, bed.now);
+	restart();
+	assert_int_equal(count(), 0);
+	assert_int_equal(engine_epoch(bed.engine, bed.now), 0);
+	assert_true(engine_table_changes(bed.engine) > changes);
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	assert_int_equal(lease_at(UDP, 5000)->record.id, 2);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(how_much_time_passed),
+	    TEST(a_restart_loses_nothing),
+	    TEST(what_ended_is_not_back),
+	    TEST(after_a_boot_the_calendar_counts),
+	    TEST(set_clocks_change_nothing_in_the_same_boot),
+	    TEST(another_external_address_is_another_epoch),
+	    TEST(kernel_then_journal_then_reply),
+	    TEST(a_batch_is_one_write_and_idle_none),
+	    TEST(what_the_kernel_refused_is_not_written),
+	    TEST(the_policy_and_the_forwards_have_changed),
+	    TEST(a_disk_that_fails_is_tried_again),
+	    TEST(a_ruined_journal_is_begun_anew),
+	    TEST(a_newer_journal_is_not_used),
+	    TEST(leases_that_do_not_fit_are_left_out),
+	    TEST(a_table_that_was_taken_away_is_not_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
