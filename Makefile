@@ -207,7 +207,7 @@ uninstall: ## remove what install put there, but for the configuration
 		$(patsubst %,lib/modules-load.d/%,$(notdir $(MODULES))) \
 		$(patsubst %,share/doc/portlease/examples/%,$(notdir $(EXAMPLES)))
 	rm -f $(DESTDIR)$(PREFIX)/libexec/portlease/portleased-upnp $(DESTDIR)/etc/init.d/portleased
-	-rmdir $(DESTDIR)$(PREFIX)/libexec/portlease
+	-cd $(DESTDIR)$(PREFIX) && rmdir libexec/portlease share/doc/portlease/examples share/doc/portlease
 
 .PHONY: tidy format coverage deps-extra compile_commands.json
 deps-extra:

@@ -76,3 +76,5 @@ def test_install_and_uninstall(tmp_path):
     install(tmp_path, "install")
     assert config.read_text() == "# mine\n"
     assert install(tmp_path, "uninstall") == ["etc/portlease/portlease.conf"]
+    ours = [path for path, _, _ in os.walk(tmp_path) if os.path.basename(path) == "portlease"]
+    assert ours == [str(tmp_path / "etc/portlease")]
