@@ -18,6 +18,7 @@ struct firewall_options {
 	bool source_nat; /* no: the gateway only routes; ports are not reserved against other hosts
 			    (firewall layout: sn4) */
 	bool ftp;	 /* use the kernel's helper for FTP, if there is one */
+	bool resets;	 /* reset TCP flows that were ended, if the kernel can; else drop them */
 };
 
 /* The network the table works for. */
@@ -61,6 +62,9 @@ enum firewall_state { FIREWALL_INTACT, FIREWALL_LOST };
 int firewall_open(struct firewall **, const struct firewall_options *, struct fault *);
 /* Are data connections of FTP followed?  Not without option ftp, nor without nf_conntrack_ftp. */
 bool firewall_tracks_ftp(const struct firewall *);
+/* Are both ends of a TCP flow that was ended told?  Not without option resets, nor without
+ * nft_reject_inet; then its packets are dropped. */
+bool firewall_resets(const struct firewall *);
 /* Closes the sockets; leaves the table.  NULL is allowed. */
 void firewall_close(struct firewall *);
 

@@ -614,13 +614,12 @@ firewall_connections(struct firewall *f, const struct mapping *mapping)
 /* Opening and closing */
 
 static bool
-has_ftp_helper(struct firewall *f)
+can(struct firewall *f, void (*put_probe)(struct nft_batch *))
 {
 	struct nft_batch layout = layout_batch(f);
-	struct fault fault;
 
-	nft_layout_probe_ftp(&layout);
-	return transact(f, &layout, &fault) == 0;
+	put_probe(&layout);
+	return transact(f, &layout, NULL) == 0;
 }
 
 int
@@ -639,7 +638,8 @@ firewall_open(struct firewall **out, const struct firewall_options *options, str
 		firewall_close(f);
 		return fault_set(fault, error, "cannot open nftables' netlink sockets");
 	}
-	f->options.ftp = options->ftp && has_ftp_helper(f);
+	f->options.ftp = options->ftp && can(f, nft_layout_probe_ftp);
+	f->options.resets = options->resets && can(f, nft_layout_probe_resets);
 	*out = f;
 	return 0;
 }
@@ -660,6 +660,12 @@ bool
 firewall_tracks_ftp(const struct firewall *f)
 {
 	return f->options.ftp;
+}
+
+bool
+firewall_resets(const struct firewall *f)
+{
+	return f->options.resets;
 }
 
 /* Watch */

@@ -285,6 +285,8 @@ struct expression {
 
 #define SET_FTP_HELPER       { "objref", { NUMBER(OBJREF_IMM_TYPE, NFT_OBJECT_CT_HELPER), \
 					   TEXT(OBJREF_IMM_NAME, FTP_HELPER) } }
+#define DROP \
+	{ "immediate", { NUMBER(IMM_DREG, NFT_REG_VERDICT), NUMBER(IMM_VERDICT, NF_DROP) } }
 #define RESET                { "reject", { NUMBER(REJECT_TYPE, NFT_REJECT_TCP_RST), \
 					   OCTETS(REJECT_CODE, 1, 0) } }
 
@@ -320,6 +322,8 @@ enum {
 	PRIMARY = 1 << 1, /* mapped sockets send from the WAN's primary address */
 	SOURCE = 1 << 2,  /* or from a given one */
 	FTP = 1 << 3,	  /* the kernel has a helper for it */
+	RESETS = 1 << 4,  /* the kernel can send them */
+	NO_RESETS = 1 << 5,
 };
 
 enum { EXPRESSIONS_MAX = 16 };
@@ -383,7 +387,8 @@ static const struct rule rules[] = {
 	{"hp4", 0, {LOAD_DIALLED(1), SNAT}},
 
 	/* What flows_ctnetlink.c marked: each end is told when it next sends. */
-	{"forward", 0, {HAS_MARK(FLOWS_MARK_ENDED), TCP, RESET}},
+	{"forward", RESETS, {HAS_MARK(FLOWS_MARK_ENDED), TCP, RESET}},
+	{"forward", NO_RESETS, {HAS_MARK(FLOWS_MARK_ENDED), TCP, DROP}},
 };
 /* clang-format on */
 
@@ -479,7 +484,7 @@ out:
 }
 
 static void
-put_chain(struct nft_batch *batch, const struct chain *row)
+put_chain(struct nft_batch *batch, const char *table, const struct chain *row)
 {
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 	struct nlmsghdr *m =
@@ -487,7 +492,7 @@ put_chain(struct nft_batch *batch, const struct chain *row)
 
 	if (!m || !made(batch, chain))
 		goto out;
-	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, NFT_TABLE);
+	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, table);
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, row->name);
 	if (row->type) {
 		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, row->type);
@@ -562,7 +567,8 @@ put_tcp_or_udp(struct nft_batch *batch, uint32_t id)
 }
 
 static void
-put_rule(struct nft_batch *batch, size_t number, const struct firewall_network *network)
+put_rule(struct nft_batch *batch, const char *table, size_t number,
+	 const struct firewall_network *network)
 {
 	const struct rule *row = &rules[number];
 	uint32_t set_id = (uint32_t)(number + 1); /* named sets are found by name: they need none */
@@ -574,7 +580,7 @@ put_rule(struct nft_batch *batch, size_t number, const struct firewall_network *
 	if (uses_anonymous_set(row))
 		put_tcp_or_udp(batch, set_id);
 	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, NFT_TABLE);
+	nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, table);
 	nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, row->chain);
 	for (size_t i = 0; i < EXPRESSIONS_MAX && row->expressions[i].name; i++) {
 		struct nftnl_expr *e = nftnl_expr_alloc(row->expressions[i].name);
@@ -614,7 +620,8 @@ nft_layout_has_rule(size_t number, const struct firewall_options *options,
 		    const struct firewall_network *network)
 {
 	unsigned given = (network->has_source ? SOURCE : PRIMARY) |
-			 (options->source_nat ? RESERVE : 0) | (options->ftp ? FTP : 0);
+			 (options->source_nat ? RESERVE : 0) | (options->ftp ? FTP : 0) |
+			 (options->resets ? RESETS : NO_RESETS);
 
 	return number < RULES && !(rules[number].needs & ~given);
 }
@@ -628,7 +635,7 @@ put_rules(struct nft_batch *batch, const char *chain, const struct firewall_opti
 		if (chain && strcmp(rules[i].chain, chain) != 0)
 			continue;
 		if (nft_layout_has_rule(i, options, network))
-			put_rule(batch, i, network);
+			put_rule(batch, NFT_TABLE, i, network);
 	}
 }
 
@@ -753,7 +760,7 @@ nft_layout_create(struct nft_batch *batch, const struct firewall_options *option
 	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
 		put_set(batch, &sets[i], 0);
 	for (size_t i = 0; i < sizeof(chains) / sizeof(*chains); i++)
-		put_chain(batch, &chains[i]);
+		put_chain(batch, NFT_TABLE, &chains[i]);
 	put_rules(batch, NULL, options, network);
 	put_wan_interface(batch, network);
 	put_wan_addresses(batch, network);
@@ -773,6 +780,21 @@ nft_layout_probe_ftp(struct nft_batch *batch)
 {
 	put_table(batch, PROBE_TABLE, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
 	put_ftp_helper(batch, PROBE_TABLE);
+	put_table(batch, PROBE_TABLE, NFT_MSG_DELTABLE, 0);
+}
+
+void
+nft_layout_probe_resets(struct nft_batch *batch)
+{
+	const struct firewall_network none = {0};
+
+	put_table(batch, PROBE_TABLE, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
+	for (size_t i = 0; i < RULES; i++) {
+		if (rules[i].needs != RESETS)
+			continue;
+		put_chain(batch, PROBE_TABLE, &(struct chain){.name = rules[i].chain});
+		put_rule(batch, PROBE_TABLE, i, &none);
+	}
 	put_table(batch, PROBE_TABLE, NFT_MSG_DELTABLE, 0);
 }
 

@@ -23,8 +23,10 @@ enum {
 void nft_layout_create(struct nft_batch *, const struct firewall_options *,
 		       const struct firewall_network *);
 void nft_layout_destroy(struct nft_batch *);
-/* A transaction that changes nothing, and fails where the kernel has no helper for FTP. */
+/* Transactions that change nothing, and fail where the kernel has no helper for FTP, or no resets.
+ */
 void nft_layout_probe_ftp(struct nft_batch *);
+void nft_layout_probe_resets(struct nft_batch *);
 
 /* What differs between two networks; nothing if nothing does.  other_options: the table was made for
  * others. */

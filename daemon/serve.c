@@ -120,7 +120,8 @@ static void
 open_backend(struct daemon *d)
 {
 	const struct config *config = d->config;
-	const struct firewall_options options = {.source_nat = config->wan.source_nat, .ftp = true};
+	const struct firewall_options options = {
+	    .source_nat = config->wan.source_nat, .ftp = true, .resets = true};
 	const char **names = interface_names(config);
 	struct fault fault;
 
@@ -132,6 +133,10 @@ open_backend(struct daemon *d)
 	    listeners_open(&d->listeners, &fault) < 0)
 		fatal("%s", fault.text);
 	free(names);
+	if (!firewall_resets(d->firewall))
+		log_warning("firewall", "no resets",
+			    "reason=\"the kernel has no nft_reject_inet: TCP connections that end "
+			    "with their mapping are dropped\"");
 }
 
 static enum lease_store_sync

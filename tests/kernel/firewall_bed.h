@@ -17,8 +17,9 @@
 #include <string.h>
 #include <time.h>
 
-static const struct firewall_options masquerading = {.source_nat = true, .ftp = true};
-static const struct firewall_options routing = {.source_nat = false};
+static const struct firewall_options masquerading = {
+    .source_nat = true, .ftp = true, .resets = true};
+static const struct firewall_options routing = {.source_nat = false, .resets = true};
 
 static inline struct address
 ipv4(const char *text)

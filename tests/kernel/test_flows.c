@@ -324,6 +324,40 @@ other_flows_go_on(void **state)
 	close(other.server);
 }
 
+/* As where the kernel has no reject: the probe cannot have its table, and fails as it would there.
+ */
+static void
+without_resets_nothing_passes_any_more(void **state)
+{
+	struct firewall_network n = network();
+	struct timeval patience = {0, 300000};
+	struct connection c;
+	char byte;
+
+	(void)state;
+	assert_true(firewall_resets(f));
+	firewall_close(f);
+	nft("add table inet portlease_probe");
+	if (firewall_open(&f, &masquerading, &fault) != 0 || firewall_create(f, &n, &fault) != 0)
+		fail_msg("%s", fault.text);
+	assert_false(firewall_resets(f));
+	assert_null(strstr(nft("list ruleset"), "reject"));
+	map(TRANSPORT_TCP, 8086, "192.168.1.10", 8086);
+	c = connect_in(8086, 8086, 7006);
+	assert_talks(c.client, c.server);
+	assert_talks(c.server, c.client);
+	assert_int_equal(read_all(TRANSPORT_TCP, 8086, FLOW_RESET).found, 1);
+	assert_int_equal(send(c.client, "x", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(send(c.server, "x", 1, MSG_NOSIGNAL), 1);
+	setsockopt(c.client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	assert_int_equal(recv(c.client, &byte, 1, 0), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_got_nothing(c.server);
+	close(c.client);
+	close(c.server);
+	nft("delete table inet portlease_probe");
+}
+
 static void
 a_flow_that_went_meanwhile_is_no_fault(void **state)
 {
@@ -355,6 +389,7 @@ main(void)
 	    TEST(both_ends_see_a_reset),
 	    TEST(both_ends_see_a_reset_with_equal_ports),
 	    TEST(other_flows_go_on),
+	    TEST(without_resets_nothing_passes_any_more),
 	    TEST(a_flow_that_went_meanwhile_is_no_fault),
 	};
 

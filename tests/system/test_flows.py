@@ -2,6 +2,7 @@
 """What becomes of the connections through a mapping: they end with it, and go where a new one says."""
 import contextlib
 import json
+import re
 import select
 import socket
 import threading
@@ -102,6 +103,23 @@ def test_a_mapping_that_is_taken_away_takes_its_connections_along(lab, daemon, i
     wait_for(lambda: all(end.reset for end in ended), SOON, "both ends are told")
     goes_on(*other)
     assert daemon.status()["counters"]["flows_ended"] == 1
+
+
+def test_a_kernel_without_resets_drops_them_and_the_rest_works(lab):
+    """What a probe cannot try is as what the kernel does not have; the log says so once."""
+    lab.gw.nft("add table inet portlease_probe")
+    daemon = lab.daemon()
+    assert len(re.findall("firewall: no resets reason=", daemon.log())) == 1
+    natpmp_map(lab.lan1, "tcp", 8000, 8000)
+    ended = conversation(lab, 8000, 8000)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 0, 0).result == 0
+    wait_for(lambda: daemon.status()["counters"]["flows_ended"] == 1, SOON)
+    time.sleep(0.2)  # what was under way has arrived
+    heard = [end.heard for end in ended]
+    time.sleep(0.5)
+    assert [end.heard for end in ended] == heard and not any(end.reset for end in ended)
+    natpmp_map(lab.lan1, "tcp", 8000, 8000)
+    goes_on(*conversation(lab, 8000, 8000))
 
 
 def test_a_lease_that_is_over_leaves_them_alone(lab, daemon):
