@@ -42,6 +42,7 @@ struct daemon {
 	enum reload reload;
 	bool reload_again; /* asked for meanwhile */
 	bool failed;
+	bool orphaned; /* nobody told us to end */
 	struct event_base *base;
 	struct network *network;
 	struct firewall *firewall;
@@ -241,6 +242,7 @@ on_parent_gone(void *arg)
 	struct daemon *d = arg;
 
 	log_info("daemon", "stopping", "reason=\"the parent ended\"");
+	d->orphaned = true;
 	event_base_loopbreak(d->base);
 }
 
@@ -720,19 +722,25 @@ start(struct daemon *d)
 		upnp_start(d->upnp);
 }
 
+/* Of all that we have in the kernel. */
 static void
-stop(struct daemon *d)
+remove_all(struct daemon *d)
 {
 	struct fault fault;
 
 	if (!chain_keeper_set(d->keeper, NULL, 0))
 		log_error("firewall", "lines not taken out", "error=\"out of memory\"");
-	if (d->failed)
-		; /* the next core takes all over */
-	else if (firewall_destroy(d->firewall, &fault) < 0)
+	if (firewall_destroy(d->firewall, &fault) < 0)
 		log_error("firewall", "table not removed", "error=\"%s\"", fault.text);
 	else
 		engine_forget(d->engine, clock_now());
+}
+
+static void
+stop(struct daemon *d)
+{
+	if (!d->config->keep_on_exit && !d->failed && !d->orphaned)
+		remove_all(d);
 	control_free(d->control);
 	upnp_free(d->upnp);
 	spawner_free(d->spawner);

@@ -267,6 +267,7 @@ static const struct key keys[] = {
 	{{"", "state-directory"}, take_path, AT(config.state_directory),
 	 "an absolute path", 1, PATH_LENGTH},
 	{{"", "journal-sync"}, take_sync, AT(config.journal_sync), "full|normal|off", 0, 0},
+	{{"", "on-exit"}, take_flag, AT(config.keep_on_exit), "remove|keep", 0, 0},
 	{{"", "control-socket"}, take_path, AT(config.control_socket),
 	 "an absolute path of at most 107 octets", 1, SOCKET_PATH_LENGTH},
 	{{"", "control-access"}, take_flag, AT(config.control_readable), "group|all", 0, 0},
@@ -758,6 +759,7 @@ defaults(void)
 {
 	return (struct config){
 	    .wan = {.source_nat = true},
+	    .keep_on_exit = true,
 	    .state_directory = must(strdup("/var/lib/portlease")),
 	    .control_socket = must(strdup("/run/portlease/control")),
 	    .user = must(strdup("portlease")),

@@ -95,6 +95,7 @@ struct config {
 	size_t foreign_chains;
 	char *state_directory;
 	enum config_sync journal_sync;
+	bool keep_on_exit; /* mappings stay in the kernel when the daemon ends */
 	char *control_socket;
 	bool control_readable; /* control-access = all: everybody may read, not only root and group
 				  portlease */

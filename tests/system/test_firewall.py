@@ -21,7 +21,7 @@ def cpu_seconds(pid):
 def test_other_tables_are_not_touched(lab):
     before = lab.gw.run("nft", "list", "ruleset").stdout
     assert lab.gw.run("nft", "list", "table", "inet", "admin").stdout == before
-    daemon = lab.daemon()
+    daemon = lab.daemon("on-exit = remove")
     natpmp_map(lab.lan1, "tcp", 8000, 4000)
     assert lab.gw.run("nft", "list", "tables").stdout.split("\n") == ["table inet admin", "table inet portlease", ""]
     assert lab.gw.run("nft", "list", "table", "inet", "admin").stdout == before
@@ -143,7 +143,8 @@ def test_killed_the_kernel_closes_the_port_at_the_leases_end(lab, daemon, transp
     assert 4001 in lab.external_ports(transport)
 
 
-def test_sigterm_takes_the_table_away(lab, daemon):
+def test_sigterm_takes_the_table_away(lab):
+    daemon = lab.daemon("on-exit = remove")
     lab.server(lab.lan1, "tcp", 8000)
     natpmp_map(lab.lan1, "tcp", 8000, 4000)
     assert lab.wan.tcp(WAN, 4000).startswith("lan1 saw")

@@ -37,6 +37,9 @@ def has_line(lab, chain):
     return wait_for(lambda: lines(lab, chain) == 1, 20, f"the line in {chain}, once; there is {lines(lab, chain)}")
 
 
+REMOVE = "on-exit = remove\n"
+
+
 def section(chain):
     return f'foreign-chain "{chain}" {{ }}\n' if chain else ""
 
@@ -93,7 +96,7 @@ class Cell:
             self.lab.set_wan(WAN, WAN_NEW)
             self.lab.wan.ip(f"route add 192.168.1.0/24 via {WAN}")
             self.firewall.start()
-            self.daemon = self.lab.daemon(extra=section(self.firewall.chain), wan=nat.wan, build=BUILD)
+            self.daemon = self.lab.daemon(extra=REMOVE + section(self.firewall.chain), wan=nat.wan, build=BUILD)
             self.look()
         finally:
             self.lab.close()
@@ -187,7 +190,7 @@ def test_without_the_line_nothing_comes_in(bare, firewall):
     natpmp_map(bare.lan1, "tcp", 8000, 4000)
     assert bare.wan.refused("tcp", WAN, 4000)
     daemon.close()
-    daemon = bare.daemon(extra=section(wall.chain))
+    daemon = bare.daemon(extra=REMOVE + section(wall.chain))
     natpmp_map(bare.lan1, "tcp", 8000, 4000)
     assert bare.wan.tcp(WAN, 4000).startswith("lan1 saw")
     assert daemon.stop() == 0
@@ -221,7 +224,7 @@ def test_a_chain_that_comes_late_and_goes(bare):
 def test_a_crashed_daemons_line_is_taken_over(bare):
     wall = Fw4(bare, NATS[0])
     wall.start()
-    daemon = bare.daemon(extra=section(wall.chain))
+    daemon = bare.daemon(extra=REMOVE + section(wall.chain))
     has_line(bare, wall.chain)
     daemon.kill()
     assert lines(bare, wall.chain) == 1
@@ -231,11 +234,24 @@ def test_a_crashed_daemons_line_is_taken_over(bare):
     assert lines(bare, wall.chain) == 0
 
 
+def test_the_line_stays_with_the_mappings(bare):
+    wall = Fw4(bare, NATS[0])
+    wall.start()
+    daemon = bare.daemon(extra=section(wall.chain))
+    has_line(bare, wall.chain)
+    bare.server(bare.lan1, "tcp", 8000)
+    natpmp_map(bare.lan1, "tcp", 8000, 4000)
+    assert daemon.stop() == 0
+    assert bare.wan.tcp(WAN, 4000).startswith("lan1 saw")
+    daemon.start()
+    assert lines(bare, wall.chain) == 1 and bare.wan.tcp(WAN, 4000).startswith("lan1 saw")
+
+
 def test_a_reload_of_ours_changes_the_chains(bare):
     wall = Fw4(bare, NATS[0])
     wall.start()
     bare.gw.run("iptables", "-P", "FORWARD", "DROP")
-    daemon = bare.daemon(build=BUILD)
+    daemon = bare.daemon(build=BUILD, extra=REMOVE)
     with open(daemon.config, encoding="utf-8") as file:
         text = file.read()
 

@@ -162,6 +162,31 @@ def test_all_ways_to_sync(lab, sync):
     daemon.kill()
     daemon.start()
     assert len(daemon.leases()) == 1
+
+
+def test_stopped_and_started_nobody_notices(lab, daemon):
+    """Packets come in all the time."""
+    leases = map_by_all(lab, daemon)
+    with lab.wan.bound(socket.SOCK_STREAM) as busy:
+        busy.settimeout(10)
+        busy.connect((WAN, 4000))
+        assert daemon.stop() == 0
+        for port in (4000, 4001, 4002):
+            assert lab.wan.tcp(WAN, port).startswith("lan1 saw")
+        daemon.start()
+        busy.send(b"two")
+        assert busy.recv(100).endswith(b"two")
+    all_are_there(lab, daemon, leases)
+
+
+def test_on_exit_remove(lab):
+    daemon = lab.daemon("on-exit = remove")
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
     assert daemon.stop() == 0
     daemon.start()
     assert daemon.leases() == [] and lab.external_ports("tcp") == {}
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    # A crash is no end that was wanted.
+    daemon.kill()
+    daemon.start()
+    assert len(daemon.leases()) == 1

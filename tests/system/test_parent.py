@@ -260,27 +260,29 @@ def test_a_restarted_core_has_the_configuration_that_was_read(lab):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("whom", ["parent", "pid"])
-def test_the_end(lab, whom, number):
-    """Of either of them by a signal: all processes end, the table is removed."""
-    daemon = lab.daemon()
+@pytest.mark.parametrize("on_exit", ["keep", "remove"])
+def test_the_end(lab, whom, number, on_exit):
+    """Of either of them by a signal: all processes end, the table is removed if that is wanted."""
+    daemon = lab.daemon(f"on-exit = {on_exit}")
     natpmp_map(lab.lan1, "tcp", 8000, 4000)
     pids = [daemon.parent, daemon.pid, worker_of(daemon)]
     os.kill(getattr(daemon, whom), number)
     assert daemon.process.wait(5) == 0
-    assert lab.external_ports("tcp") == {}
+    assert sorted(lab.external_ports("tcp")) == ([4000] if on_exit == "keep" else [])
     assert not any(is_running(pid) for pid in pids)
 
 
 def test_the_parent_is_killed(lab):
-    """As if it had been told to stop."""
-    daemon = lab.daemon()
+    """Its children end, too; what is mapped stays for the next start."""
+    daemon = lab.daemon("on-exit = remove")
     natpmp_map(lab.lan1, "tcp", 8000, 4000)
     core, worker = daemon.pid, worker_of(daemon)
     daemon.process.kill()
     wait_for(lambda: not is_running(core) and not is_running(worker), 5, "core and worker end")
-    assert lab.external_ports("tcp") == {}
+    assert sorted(lab.external_ports("tcp")) == [4000]
     daemon.process.wait()
     daemon.start()
+    assert len(daemon.leases()) == 1
     assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
 
 

@@ -144,6 +144,7 @@ test_defaults(void **state)
 	assert_int_equal(config->rules, 0);
 	assert_string_equal(config->state_directory, "/var/lib/portlease");
 	assert_int_equal(config->journal_sync, CONFIG_SYNC_FULL);
+	assert_true(config->keep_on_exit);
 	assert_string_equal(config->control_socket, "/run/portlease/control");
 	assert_false(config->control_readable);
 	assert_string_equal(config->user, "portlease");
@@ -190,7 +191,7 @@ test_every_key(void **state)
 {
 	(void)state;
 	struct config *config = read_good("state-directory = /srv//state\n"
-					  "journal-sync = normal\n"
+					  "journal-sync = normal on-exit = remove\n"
 					  "control-socket = '/run/a b'\n"
 					  "control-access = all log = syslog log-level = debug\n"
 					  "user = 65534 nat-pmp = no pcp = no\n"
@@ -205,6 +206,7 @@ test_every_key(void **state)
 					  "private-wan = refuse }\n");
 	assert_string_equal(config->state_directory, "/srv//state");
 	assert_int_equal(config->journal_sync, CONFIG_SYNC_NORMAL);
+	assert_false(config->keep_on_exit);
 	assert_string_equal(config->control_socket, "/run/a b");
 	assert_true(config->control_readable);
 	assert_int_equal(config->log_target, LOG_TARGET_SYSLOG);
@@ -355,6 +357,7 @@ static const struct words {
 } words[] = {
     {"", "state-directory", "an absolute path", {"/", "/a b"}, {"", "var/lib", "~/lib"}},
     {"", "journal-sync", "full|normal|off", {"full", "normal", "off"}, {"", "no", "FULL"}},
+    {"", "on-exit", "remove|keep", {"remove", "keep"}, {"", "yes", "Keep"}},
     {"",
      "control-socket",
      "an absolute path of at most 107 octets",
