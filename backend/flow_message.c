@@ -161,8 +161,8 @@ bool
 flow_message_read(const struct nlmsghdr *m, struct flow *flow)
 {
 	struct attributes all = {{NULL}};
-	struct endpoint sent[2], answered[2];
-	uint8_t transport = 0;
+	struct endpoint sent[2], answered[2], announced[2];
+	uint8_t transport = 0, of_master;
 	bool zoned = true;
 
 	if (m->nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW) ||
@@ -186,5 +186,7 @@ flow_message_read(const struct nlmsghdr *m, struct flow *flow)
 	};
 	take(&all, CTA_ZONE, &flow->zone, sizeof(flow->zone), &zoned);
 	flow->zone = ntohs(flow->zone);
+	if (read_tuple(&all, CTA_TUPLE_MASTER, &of_master, announced))
+		flow->master_port = announced[1].port;
 	return true;
 }

@@ -41,6 +41,8 @@ struct flow {
 	uint32_t timeout; /* seconds until it is forgotten, if nothing more comes */
 	uint32_t id;
 	uint16_t zone;
+	uint16_t master_port; /* it was announced in a flow to this port, as FTP's data connections
+				 are; 0: it was not */
 };
 
 struct flows;

@@ -136,13 +136,34 @@ end(struct sweep *s, const struct flow *flow, enum flow_ending how)
 	flows_end(s->flows, flow, how);
 }
 
+/* By the helper of a mapping: whatever its own ports, it belongs to that. */
+static bool
+is_announced(const struct flow *flow)
+{
+	return flow->master_port && flow->mark & FLOWS_MARK_OURS;
+}
+
+static uint16_t
+inbound_port(const struct flow *flow)
+{
+	return is_announced(flow) ? flow->master_port : flow->to.port;
+}
+
+static bool
+is_carried(const struct lease *lease, const struct flow *flow)
+{
+	return is_announced(flow)
+		   ? address_equal(&lease->record.internal.address, &flow->reply_from.address)
+		   : sweep_leads_to(lease, flow->to.port, &flow->reply_from);
+}
+
 /* To a port of the gateway. */
 static void
 judge_inbound(struct sweep *s, const struct flow *flow)
 {
 	const struct lease *lease =
-	    sweep_carrier(s->table, flow->transport, flow->to.port, &flow->from.address);
-	bool carried = lease && sweep_leads_to(lease, flow->to.port, &flow->reply_from);
+	    sweep_carrier(s->table, flow->transport, inbound_port(flow), &flow->from.address);
+	bool carried = lease && is_carried(lease, flow);
 
 	if (!(flow->mark & FLOWS_MARK_OURS)) {
 		/* With a program of the gateway itself, which keeps those it has accepted; or by an
@@ -154,7 +175,7 @@ judge_inbound(struct sweep *s, const struct flow *flow)
 	}
 	if (flow->mark & FLOWS_MARK_ENDED) {
 		/* Nobody who dials the new mapping from the same port shall be reset for it. */
-		if (lease)
+		if (lease && !is_announced(flow))
 			flows_end(s->flows, flow, FLOW_FORGET);
 	} else if (!carried) {
 		/* What the gateway itself began does not pass the chain that resets: without its
@@ -187,7 +208,7 @@ judge(void *arg, const struct flow *flow)
 {
 	struct sweep *s = arg;
 
-	if (is_served(s, flow->transport, flow->to.port))
+	if (is_served(s, flow->transport, inbound_port(flow)))
 		judge_inbound(s, flow);
 	if (is_served(s, flow->transport, flow->reply_to.port))
 		judge_outbound(s, flow);

@@ -94,6 +94,25 @@ a_flow_is_read(void **state)
 	assert_int_equal(flow.zone, 0);
 }
 
+static void
+a_flow_says_which_announced_it(void **state)
+{
+	struct nlmsghdr *m = record();
+	struct flow flow;
+
+	(void)state;
+	assert_true(flow_message_read(m, &flow));
+	assert_int_equal(flow.master_port, 0);
+	/* Of one from 203.0.113.9:40000 to 203.0.113.1:21. */
+	m->nlmsg_len += from_hex("34000e80 14000180 08000100 cb007109 08000200 cb007101"
+				 "1c000280 05000100 06000000 06000200 9c400000 06000300 00150000",
+				 (uint8_t *)room + m->nlmsg_len);
+	assert_true(flow_message_read(m, &flow));
+	assert_int_equal(flow.master_port, 21);
+	assert_int_equal(flow.transport, TRANSPORT_TCP);
+	assert_endpoint(&flow.to, "203.0.113.1", 8080);
+}
+
 static uint8_t *
 octet_after(const char *pattern)
 {
@@ -194,9 +213,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(a_flow_is_read),
-	    TEST(others_are_not),
-	    TEST(a_udp_flow_has_its_state_from_its_status),
+	    TEST(a_flow_is_read),	 TEST(a_flow_says_which_announced_it),
+	    TEST(others_are_not),	 TEST(a_udp_flow_has_its_state_from_its_status),
 	    TEST(endings_name_the_flow),
 	};
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the admin publishes himself: `forward` sections and `portlease add`, bytes end to end."""
+import socket
+
 import pytest
 
 from clients import natpmp_map, pcp_map
 from ftp import FILE, FtpServer, fetch
-from lab import LAN1, LAN2, REMOTE, REMOTE2, REMOTE3, WAN, Host
+from lab import LAN1, LAN2, REMOTE, REMOTE2, REMOTE3, WAN, Host, wait_for
 
 BOTH = pytest.mark.parametrize("transport", ["tcp", "udp"])
 PASSIVE = pytest.mark.parametrize("passive", ["PASV", "EPSV"])
@@ -119,6 +121,33 @@ def test_ftp_of_a_server_in_no_lan(lab, passive):
     lab.closing(FtpServer(far_host(lab)))
     lab.daemon(extra=forward("files", transport="tcp", external_ports=21, target=FAR, helper="ftp"))
     assert fetch(lab.wan, WAN, 21, passive) == FILE
+
+
+def test_ftps_data_connections_end_with_its_forward(lab, daemon):
+    other_server = lab.closing(lab.lan1.bound(socket.SOCK_STREAM, 50000))
+    other_server.listen(1)
+    lab.closing(FtpServer(lab.lan1))
+    daemon.cli("add", "files", "tcp:21", LAN1, "--helper", "ftp")
+    daemon.cli("add", "other", "tcp:50000", LAN1)
+    with lab.wan.socket(socket.SOCK_STREAM) as control, lab.wan.socket(socket.SOCK_STREAM) as data, \
+            lab.wan.socket(socket.SOCK_STREAM) as other:
+        other.connect((WAN, 50000))
+        control.connect((WAN, 21))
+        control.sendall(b"EPSV\r\n")
+        lines = control.makefile("r", newline="\r\n")
+        assert lines.readline().startswith("220")
+        data.connect((WAN, int(lines.readline().split("|")[3])))
+        daemon.cli("remove", "files")
+
+        def is_reset(sock):
+            try:
+                sock.send(b"x", socket.MSG_NOSIGNAL)
+            except ConnectionError:
+                return True
+            return False
+        wait_for(lambda: is_reset(control), 5, "the control connection ends")
+        wait_for(lambda: is_reset(data), 5, "the data connection ends")
+        assert not is_reset(other)
 
 
 def test_protocols_find_a_forward_there_before_them(lab, daemon):

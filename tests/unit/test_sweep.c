@@ -239,6 +239,45 @@ long_readings_leave_time_for_the_rest(void **state)
 	assert_int_equal(fake_flows_readings(flows), 2);
 }
 
+/* FTP's data connections end with the mapping of its port 21, and by no change at their own. */
+static void
+what_a_helper_let_in_belongs_to_its_mapping(void **state)
+{
+	struct flow data = {
+	    .transport = UDP,
+	    .from = {address("198.51.100.7"), 50000},
+	    .to = {network.wan_address[0], 40000},
+	    .reply_from = {address("192.168.1.2"), 40000},
+	    .reply_to = {address("198.51.100.7"), 50000},
+	    .mark = FLOWS_MARK_OURS,
+	    .master_port = 21,
+	};
+	struct lease *files = lease(21, "192.168.1.2", NULL);
+
+	(void)state;
+	fake_flows_add(flows, &data);
+	note(21, 21, 0);
+	note(40000, 40000, 0);
+	run_through(SWEEP_DELAY);
+	assert_int_equal(counters.flows_ended, 0);
+	lease_table_unlink(table, files, 0);
+	lease_table_discard(table, files);
+	note(40000, 40000, MONOTIME_SECOND);
+	run_through(2 * MONOTIME_SECOND);
+	assert_int_equal(counters.flows_ended, 0);
+	note(21, 21, 3 * MONOTIME_SECOND);
+	run_through(4 * MONOTIME_SECOND);
+	assert_int_equal(counters.flows_ended, 1);
+	assert_int_equal(fake_flows_count(flows), 0);
+
+	/* Another server has the port now. */
+	fake_flows_add(flows, &data);
+	lease(21, "192.168.1.3", NULL);
+	note(21, 21, 5 * MONOTIME_SECOND);
+	run_through(6 * MONOTIME_SECOND);
+	assert_int_equal(counters.flows_ended, 2);
+}
+
 static void
 a_reading_that_fails_is_complained_of(void **state)
 {
@@ -265,6 +304,7 @@ main(void)
 	    TEST(a_range_is_noted_with_both_its_ends),
 	    TEST(a_change_during_a_reading_has_one_of_its_own),
 	    TEST(long_readings_leave_time_for_the_rest),
+	    TEST(what_a_helper_let_in_belongs_to_its_mapping),
 	    TEST(a_reading_that_fails_is_complained_of),
 	};
 
