@@ -63,41 +63,62 @@ notify_close(struct notify *n)
 	n->fd = -1;
 }
 
-static void
+/* False: there is no room now. */
+static bool
 say(const struct notify *n, const char *state)
 {
-	if (n->fd >= 0 && sendto(n->fd, state, strlen(state), MSG_NOSIGNAL,
-				 (const struct sockaddr *)&n->to, n->size) < 0)
-		log_warning("notify", "service manager not told", "error=\"%s\"", strerror(errno));
+	if (n->fd < 0 || sendto(n->fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT,
+				(const struct sockaddr *)&n->to, n->size) >= 0)
+		return true;
+	if (errno == EAGAIN)
+		return false;
+	log_warning("notify", "service manager not told", "error=\"%s\"", strerror(errno));
+	return true;
+}
+
+/* The last state is what counts. */
+static void
+say_state(struct notify *n, const char *state)
+{
+	snprintf(n->owed, sizeof(n->owed), "%s", state);
+	notify_again(n);
+}
+
+bool
+notify_again(struct notify *n)
+{
+	if (n->owed[0] && say(n, n->owed))
+		n->owed[0] = '\0';
+	return n->owed[0];
 }
 
 void
-notify_ready(const struct notify *n)
+notify_ready(struct notify *n)
 {
-	say(n, "READY=1");
+	say_state(n, "READY=1");
 }
 
 /* Newer managers tell by the time which reload it is. */
 void
-notify_reloading(const struct notify *n)
+notify_reloading(struct notify *n)
 {
 	struct timespec now;
-	char state[64];
+	char state[NOTIFY_STATE_SIZE];
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
 		 (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-	say(n, state);
+	say_state(n, state);
 }
 
 void
-notify_stopping(const struct notify *n)
+notify_stopping(struct notify *n)
 {
-	say(n, "STOPPING=1");
+	say_state(n, "STOPPING=1");
 }
 
 void
-notify_alive(const struct notify *n)
+notify_alive(struct notify *n)
 {
 	say(n, "WATCHDOG=1");
 }

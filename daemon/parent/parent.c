@@ -20,7 +20,8 @@
 #include "../base/sandbox.h"
 #include "child.h"
 
-#define WORKERS_GRACE (1 * MONOTIME_SECOND) /* to say goodbye after the core ended */
+#define WORKERS_GRACE (1 * MONOTIME_SECOND)  /* to say goodbye after the core ended */
+#define NOTIFY_PAUSE  (MONOTIME_SECOND / 10) /* for a manager that has no room */
 enum {
 	FILES_MAX = 16384, /* a core that wants more is not ours */
 };
@@ -49,7 +50,7 @@ struct parent {
 	monotime restart; /* MONOTIME_NEVER: not now */
 	monotime ping;	  /* the next, of the core; MONOTIME_NEVER: the watchdog is off */
 	bool ready;	  /* a core served once */
-	bool reload;	  /* the next core is to */
+	bool reload;	  /* wanted, and no core has asked for the text since */
 	bool stopping;
 	bool done;
 	int status;
@@ -236,7 +237,9 @@ tell_reload(struct parent *p)
 	const struct parent_message message = {.type = PARENT_RELOAD};
 
 	notify_reloading(&p->notify);
-	p->reload = p->link < 0 || parent_link_send(p->link, &message, -1) < 0;
+	p->reload = true;
+	if (p->link >= 0)
+		parent_link_send(p->link, &message, -1);
 }
 
 static void
@@ -255,6 +258,7 @@ on_reload(struct parent *p, const struct parent_message *message)
 	(void)message;
 	notify_reloading(&p->notify);
 	forget_new_text(p);
+	p->reload = false;
 	p->new_text = read_text(p->options.path);
 	if (p->new_text < 0)
 		answer.result = p->new_text;
@@ -339,6 +343,9 @@ on_core_end(struct parent *p, int status)
 	if (p->link >= 0)
 		close(p->link);
 	p->link = -1;
+	/* Not tried again: it may be what the core ended of. */
+	if (p->new_text >= 0)
+		log_error("config", "refused", "reason=\"the core ended\"");
 	forget_new_text(p);
 	p->done = p->stopping || !failed || !p->ready;
 	p->status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
@@ -458,6 +465,16 @@ end_workers(struct parent *p)
 		kill_worker(&p->worker[i]);
 }
 
+/* When there is something to do although nobody said anything. */
+static monotime
+next_work(struct parent *p)
+{
+	monotime next = p->restart < p->ping ? p->restart : p->ping;
+	monotime again = notify_again(&p->notify) ? clock_now() + NOTIFY_PAUSE : MONOTIME_NEVER;
+
+	return again < next ? again : next;
+}
+
 int
 parent_run(const struct parent_options *options)
 {
@@ -473,7 +490,7 @@ parent_run(const struct parent_options *options)
 		fatal("%s", why);
 	start_core(&p);
 	while (!p.done) {
-		wait_until(&p, p.restart < p.ping ? p.restart : p.ping);
+		wait_until(&p, next_work(&p));
 		ping_core(&p, clock_now());
 		if (!p.done && p.restart <= clock_now())
 			start_core(&p);

@@ -221,6 +221,19 @@ def test_another_core_is_ready_again(lab):
     manager.waits_for("WATCHDOG=1")
 
 
+def test_a_manager_that_does_not_read_holds_nothing_up(lab):
+    manager = Manager(lab)
+    daemon = lab.daemon(build=BUILD, within=manager.within())
+    for _ in range(20):  # more than its queue has room for
+        assert daemon.cli("reload").stdout == "reloaded\n"
+    core = daemon.pid
+    os.kill(core, signal.SIGKILL)
+    wait_for(lambda: [pid for pid in daemon.children("portleased --core") if pid != core])
+    wait_for(daemon.answers, 10)
+    manager.hear()
+    manager.waits_for("READY=1")
+
+
 # Becomes what the unit allows, then the program that is named.  Read-only files need the mount namespace it is started in.
 CONFINE = """
 import ctypes, errno, os, seccomp, socket, subprocess, sys

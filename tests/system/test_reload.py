@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Another configuration for a daemon that runs: what follows it, what stays, and what is refused."""
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -134,6 +135,24 @@ def test_without_a_core_it_waits_for_the_next(lab):
     os.kill(daemon.parent, signal.SIGCONT)
     wait_for(lambda: reloads(daemon) == 1, 10)
     assert natpmp_map(lab.lan1, "tcp", 8000, 5000).external != 5000
+
+
+def has_pending(pid, number):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        return int(re.search(r"ShdPnd:\s*(\w+)", file.read())[1], 16) >> (number - 1) & 1
+
+
+def test_the_next_core_does_what_the_one_before_it_never_saw(lab):
+    daemon = lab.daemon(build=BUILD)
+    core = daemon.pid
+    os.kill(core, signal.SIGSTOP)
+    write(daemon, read(daemon) + DENY_5000)
+    os.kill(daemon.parent, signal.SIGHUP)
+    wait_for(lambda: not has_pending(daemon.parent, signal.SIGHUP))
+    os.kill(core, signal.SIGKILL)
+    wait_for(lambda: reloads(daemon) == 1, 10)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 5000).external != 5000
+    assert natpmp_map(lab.lan1, "tcp", 8001, 4001).external == 4001
 
 
 def test_protocols_are_switched(lab, daemon):

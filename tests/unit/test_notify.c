@@ -116,6 +116,31 @@ test_a_reload_has_its_time(void **state)
 	notify_close(&n);
 }
 
+/* The last state comes when there is room, and nothing waits for it. */
+static void
+test_a_manager_that_does_not_read(void **state)
+{
+	(void)state;
+	struct notify n;
+	listen_at("@portlease-test-deaf");
+	notify_open(&n);
+	unsigned tries = 0;
+	while (!notify_again(&n) && tries++ < 100000)
+		notify_ready(&n);
+	assert_true(notify_again(&n));
+	notify_reloading(&n);
+	notify_alive(&n);
+	notify_stopping(&n);
+	for (unsigned i = 1; i < tries; i++)
+		assert_string_equal(heard(), "READY=1");
+	assert_string_equal(heard(), "");
+	assert_false(notify_again(&n));
+	assert_string_equal(heard(), "STOPPING=1");
+	assert_false(notify_again(&n));
+	assert_string_equal(heard(), "");
+	notify_close(&n);
+}
+
 static void
 test_nobody_to_tell(void **state)
 {
@@ -174,6 +199,7 @@ main(void)
 	    cmocka_unit_test_teardown(test_at_a_path, clean),
 	    cmocka_unit_test_teardown(test_at_an_abstract_name, clean),
 	    cmocka_unit_test_teardown(test_a_reload_has_its_time, clean),
+	    cmocka_unit_test_teardown(test_a_manager_that_does_not_read, clean),
 	    cmocka_unit_test_teardown(test_nobody_to_tell, clean),
 	    cmocka_unit_test_teardown(test_the_watchdog, clean),
 	};
