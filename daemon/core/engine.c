@@ -52,6 +52,11 @@ struct engine {
 	bool (*place)(void *arg, const struct address *host, char lan[MAPPING_LAN_SIZE]);
 	void *place_arg;
 	uint64_t reviewed; /* up to this id */
+	/* Those that there shall be. */
+	const struct forward *forward;
+	size_t forwards;
+	bool forwards_due;    /* the kernel would not have them */
+	bool forwards_staged; /* with what is pending */
 	uint64_t table_changes;
 	uint64_t operations; /* those of the batch being settled that changed the table */
 	struct counters counters;
@@ -372,6 +377,7 @@ commit(struct engine *e, monotime now)
 			log_line(LOG_LEVEL_ERROR, "firewall", "transaction failed", "reason=\"%s\"",
 				 fault.text);
 		transaction_undo(e->transaction, now);
+		e->forwards_due |= e->forwards_staged;
 	}
 	settle(e, now);
 	return error == 0;
@@ -525,7 +531,7 @@ engine_set_policy(struct engine *e, const struct engine_policy *policy)
 bool
 engine_reviews(const struct engine *e)
 {
-	return e->reviews;
+	return e->reviews || e->forwards_due;
 }
 
 static bool
@@ -617,7 +623,7 @@ next_deadline(const struct engine *e)
 
 	if (renumbering < next)
 		next = renumbering;
-	if (e->reviews)
+	if (engine_reviews(e))
 		next = 0;
 	if (next < e->retry)
 		next = e->retry;
@@ -626,6 +632,15 @@ next_deadline(const struct engine *e)
 	if (e->lost && e->restore_since + RESTORE_REFILL < next)
 		next = e->restore_since + RESTORE_REFILL;
 	return next;
+}
+
+/* False: out of memory. */
+static bool
+stage_forwards(struct engine *e, monotime now)
+{
+	e->forwards_due = !forwards_set(e->table, e->transaction, e->forward, e->forwards, now);
+	e->forwards_staged = true;
+	return !e->forwards_due;
 }
 
 monotime
@@ -639,6 +654,8 @@ engine_run(struct engine *e, monotime now)
 	while (renumbering_take(&e->renumbering, now, &gone))
 		give_up_hosts(e, &gone, now);
 	if (now >= e->retry) {
+		if (e->forwards_due && !stage_forwards(e, now))
+			e->retry = now + EXPIRE_RETRY;
 		review(e, now);
 		expire(e, now, EXPIRE_MAX);
 	}
@@ -667,7 +684,9 @@ engine_remove(struct engine *e, uint64_t id, monotime now)
 bool
 engine_set_forwards(struct engine *e, const struct forward *set, size_t count, monotime now)
 {
-	return forwards_set(e->table, e->transaction, set, count, now);
+	e->forward = set;
+	e->forwards = count;
+	return stage_forwards(e, now);
 }
 
 bool

@@ -77,13 +77,14 @@ struct engine_policy {
 	void *arg;
 };
 void engine_set_policy(struct engine *, const struct engine_policy *);
-/* Are there leases that the policy has not been asked about yet? */
+/* Are there leases that the policy has not been asked about yet, or forwards to be tried again? */
 bool engine_reviews(const struct engine *);
 
 /*
  * Makes the config's static forwards this set, which has no overlaps; those that stay are not
  * touched.  Takes part in the batch: flush after it, but before the first engine_set_network(),
- * which then brings them into the kernel.  False: out of memory, some are missing.
+ * which then brings them into the kernel.  What the kernel takes none of is tried again by
+ * engine_run(): the set is borrowed until the next call.  False: out of memory, some are missing.
  */
 bool engine_set_forwards(struct engine *, const struct forward *, size_t count, monotime now);
 /* One more, that no other conflicts with (forwards_conflict()); likewise. */

@@ -3,6 +3,8 @@
  * what clients are told of them. */
 #include "engine_bed.h"
 
+#include <errno.h>
+
 #include "../../daemon/core/forwards.h"
 
 static struct forward
@@ -94,6 +96,33 @@ a_new_set_touches_only_what_differs(void **state)
 	commits = fake_firewall_commits(bed.firewall);
 	set(is, 2);
 	assert_int_equal(fake_firewall_commits(bed.firewall), commits);
+	check_agreement();
+}
+
+static void
+a_set_that_the_kernel_did_not_take_is_tried_again(void **state)
+{
+	struct forward is[] = {forward("goes", FORWARD_TCP, 80, 80)};
+	struct forward will_be[] = {forward("comes", FORWARD_TCP, 81, 81)};
+
+	(void)state;
+	set(is, 1);
+	assert_false(engine_reviews(bed.engine));
+	fake_firewall_fail_commits(bed.firewall, 2, EIO);
+	set(will_be, 1);
+	assert_non_null(lease_at(TCP, 80));
+	assert_true(engine_reviews(bed.engine));
+	assert_true(engine_run(bed.engine, bed.now) > bed.now);
+	assert_true(engine_reviews(bed.engine));
+	/* What others do in between is not it. */
+	added("between", 90);
+	assert_true(engine_reviews(bed.engine));
+	bed.now += MONOTIME_SECOND;
+	engine_run(bed.engine, bed.now);
+	assert_false(engine_reviews(bed.engine));
+	assert_null(lease_at(TCP, 80));
+	assert_non_null(kernel_at(TCP, 81));
+	assert_non_null(kernel_at(TCP, 90));
 	check_agreement();
 }
 
@@ -229,6 +258,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(overlap_needs_a_transport_a_port_and_a_remote_host),
 	    TEST(a_new_set_touches_only_what_differs),
+	    TEST(a_set_that_the_kernel_did_not_take_is_tried_again),
 	    TEST(the_config_wins_over_what_was_added),
 	    TEST(leases_make_way_and_ports_come_back),
 	    TEST(clients_are_told_what_stands),
