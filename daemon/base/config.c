@@ -418,6 +418,9 @@ close_lan(const struct closed *closed, unsigned line)
 {
 	const char *title = closed->title;
 	struct config *config = &reading->config;
+	if (config->lans == CONFIG_LANS)
+		return complain(&reading->complaint, line, "one more lan, expected at most %d",
+				CONFIG_LANS);
 	config->lan = must(reallocarray(config->lan, config->lans + 1, sizeof(*config->lan)));
 	return take_interface("lan", title, line, config->lan[config->lans++].interface) &&
 	       check_sides(line);

@@ -24,7 +24,7 @@ struct config_wan {
 	bool refuse_private; /* private-wan = refuse */
 };
 
-enum { CONFIG_CHAIN_SIZE = 64, CONFIG_CHAINS = 16 };
+enum { CONFIG_CHAIN_SIZE = 64, CONFIG_CHAINS = 16, CONFIG_LANS = 64 };
 
 /* One `foreign-chain` section: a chain of somebody else's that gets our line. */
 struct config_chain {

@@ -1061,6 +1061,22 @@ test_lans_are_found_again(void **state)
 }
 
 static void
+test_many_lans(void **state)
+{
+	(void)state;
+	char many[4096] = "wan \"wan0\" { }\n";
+	for (int i = 0; i < CONFIG_LANS; i++)
+		sprintf(many + strlen(many), "lan \"lan%d\" { }\n", i);
+	struct config *config = read_text(many);
+	assert_non_null(config);
+	assert_int_equal(config->lans, CONFIG_LANS);
+	config_free(config);
+	strcat(many, "lan \"more\" { }\n");
+	assert_null(read_text(many));
+	assert_error(":66: one more lan, expected at most 64");
+}
+
+static void
 test_foreign_chains(void **state)
 {
 	(void)state;
@@ -1119,6 +1135,7 @@ main(void)
 	    cmocka_unit_test(test_shipped_examples),
 	    cmocka_unit_test(test_manual_has_the_same_keys),
 	    cmocka_unit_test(test_manual_examples),
+	    cmocka_unit_test(test_many_lans),
 	    cmocka_unit_test(test_foreign_chains),
 	    cmocka_unit_test(test_rules_of_lans),
 	    cmocka_unit_test(test_random_ones),
