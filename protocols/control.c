@@ -398,14 +398,15 @@ status_json(const struct control_status *status)
 	for (size_t i = 0; i < status->chains; i++)
 		json_array_append_new(chains, chain_json(&status->chain[i]));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "version", text_json(status->version), "pid", uint_json(status->pid), "uptime",
 	    uint_json(status->uptime), "epoch", uint_json(status->epoch), "external_address",
 	    address_json(&status->external), "external_scope", scope_json(&status->external),
 	    "nat_pmp", (int)status->nat_pmp, "pcp", (int)status->pcp, "upnp", (int)status->upnp,
 	    "forwarding", (int)status->forwarding, "table_intact", (int)status->table_intact,
-	    "rules", uint_json(status->rules), "leases", by_origin_json(status->leases), "counters",
-	    counters_json(&status->counters), "interfaces", interfaces, "foreign_chains", chains);
+	    "journal_fault", text_json(status->journal_fault), "rules", uint_json(status->rules),
+	    "leases", by_origin_json(status->leases), "counters", counters_json(&status->counters),
+	    "interfaces", interfaces, "foreign_chains", chains);
 }
 
 size_t
@@ -800,6 +801,7 @@ status_read(struct fields *f, struct control_status *status)
 	status->upnp = take_bool(f, "upnp");
 	status->forwarding = take_bool(f, "forwarding");
 	status->table_intact = take_bool(f, "table_intact");
+	take_copy(f, "journal_fault", status->journal_fault, sizeof(status->journal_fault));
 	status->rules = take_uint(f, "rules", UINT64_MAX);
 	by_origin_read(f, "leases", status->leases);
 	counters_read(&counters, &status->counters);

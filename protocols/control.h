@@ -23,7 +23,8 @@ enum {
 	CONTROL_NAME_SIZE = 16,
 	CONTROL_CHAINS = 16,
 	CONTROL_CHAIN_SIZE = 136, /* "inet TABLE CHAIN" */
-	CONTROL_WHY_SIZE = 1024
+	CONTROL_WHY_SIZE = 1024,
+	CONTROL_FAULT_SIZE = 160
 };
 
 enum control_command {
@@ -173,6 +174,7 @@ struct control_status {
 	bool forwarding; /* net.ipv4.ip_forward; no: no LAN is served */
 	uint64_t leases[ORIGINS];
 	bool table_intact;
+	char journal_fault[CONTROL_FAULT_SIZE]; /* why it does not work; "": it does */
 	uint64_t rules;
 	struct control_counters counters;
 	size_t interfaces; /* the WAN, then the LANs */

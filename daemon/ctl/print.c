@@ -558,6 +558,7 @@ print_status(const struct control_status *s)
 	       s->pcp ? "on" : "off", s->upnp ? "on" : "off");
 	printf("policy      %" PRIu64 " rules, then the default\n", s->rules);
 	printf("table       %s\n", s->table_intact ? "intact" : "lost: it is being put back");
+	printf("journal     %s%s\n", s->journal_fault[0] ? "failed: " : "works", s->journal_fault);
 	for (size_t i = 0; i < s->chains; i++)
 		print_chain(&s->chain[i]);
 	print_by_origin("leases", s->leases);

@@ -591,6 +591,9 @@ put_status(struct client *client)
 	    .rules = options->config->rules,
 	    .counters = copy_counters(engine_counters(options->engine)),
 	};
+	if (engine_journal_fault(options->engine))
+		snprintf(status->journal_fault, sizeof(status->journal_fault), "%s",
+			 engine_journal_fault(options->engine));
 	memcpy(status->leases, client->counted, sizeof(status->leases));
 	while (status->interfaces < CONTROL_INTERFACES &&
 	       options->interface(options->arg, status->interfaces,

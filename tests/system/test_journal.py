@@ -190,3 +190,35 @@ def test_on_exit_remove(lab):
     daemon.kill()
     daemon.start()
     assert len(daemon.leases()) == 1
+
+
+def test_a_disk_that_is_full(lab):
+    """Of one megabyte, and another's file takes what is left: mappings are granted, and written once there is room."""
+    daemon = lab.daemon(start=False)
+    state = os.path.join(lab.folder, daemon.name + ".state")
+    os.makedirs(state)
+    daemon.within = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size=1m none {state} && exec "$@"', "sh")
+    daemon.start()
+    inside = f"/proc/{daemon.parent}/root{state}"
+    assert daemon.status()["journal_fault"] == ""
+    assert "journal     works" in daemon.cli("status").stdout
+    with open(f"{inside}/big", "wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096) == 4096:
+                pass
+        except OSError:
+            pass
+    for port in range(4000, 4040):
+        assert natpmp_map(lab.lan1, "tcp", port, port).external == port
+    daemon.logged("<3>journal: failed reason=.*full")
+    assert daemon.log().count("journal: failed") == 1
+    assert "full" in daemon.status()["journal_fault"]
+    assert "journal     failed: " in daemon.cli("status").stdout
+    os.unlink(f"{inside}/big")
+    daemon.logged("journal: works again leases=40", 15)
+    assert daemon.status()["journal_fault"] == ""
+    core = daemon.pid
+    os.kill(core, signal.SIGKILL)
+    another_core(daemon, core)
+    wait_for(daemon.answers, 10)
+    assert len(daemon.leases()) == 40

@@ -228,6 +228,7 @@ a_status(void)
 	s->external = address("203.0.113.5");
 	s->nat_pmp = s->upnp = s->forwarding = true;
 	s->table_intact = true;
+	strcpy(s->journal_fault, "/var/lib/portlease/journal.db: database or disk is full");
 	s->rules = 3;
 	for (int o = 0; o < ORIGINS; o++) {
 		s->leases[o] = 10 + (unsigned)o;
