@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # bash completion for portlease(8)
 
-# The external ports and ids of the leases there are, as words for show and remove.
+# The ids and (first) external ports of the leases there are, as words for show and remove.
 _portlease_leases()
 {
-	portlease list 2>/dev/null |
-		awk 'NR > 1 { port = $2; sub(/.*:/, "", port); print $1; print $4 ":" port }'
+	portlease list "$@" 2>/dev/null |
+		awk 'NR > 1 { port = $2; sub(/.*:/, "", port); sub(/-.*/, "", port); print $1; print $4 ":" port }'
 }
 
 _portlease()
 {
-	local current previous word subcommand= words=
+	local current previous cur prev subcommand= words= i
+	local socket=()
 	current=${COMP_WORDS[COMP_CWORD]}
 	previous=${COMP_WORDS[COMP_CWORD - 1]}
 	# The colon of tcp:PORT divides words for readline; take the word as the user sees it.
@@ -18,11 +19,11 @@ _portlease()
 		_get_comp_words_by_ref -n : cur prev
 		current=$cur previous=$prev
 	fi
-	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-		case $word in
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--socket) socket=(--socket "${COMP_WORDS[++i]}") ;;
 		status | list | show | remove | add | reload | version | help)
-			subcommand=$word
-			break
+			subcommand=${subcommand:-${COMP_WORDS[i]}}
 			;;
 		esac
 	done
@@ -44,7 +45,7 @@ _portlease()
 		list,*) words='--client --protocol --transport --sessions --json --socket --help' ;;
 		add,-*) words='--remote --helper --description --json --socket --help' ;;
 		*,-*) words='--json --socket --help' ;;
-		show,* | remove,*) words=$(_portlease_leases) ;;
+		show,* | remove,*) words=$(_portlease_leases "${socket[@]}") ;;
 		esac
 		;;
 	esac

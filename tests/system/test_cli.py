@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What `portlease` shows of UPnP: clients by what they call themselves, and the workers."""
 import os
+import re
 import signal
 
 import pytest
 
 from clients import natpmp_map
-from lab import LAN, LAN1, REMOTE2, wait_for
+from lab import LAN, LAN1, LAN2, REMOTE2, wait_for
 from test_upnp_worker import subscriber
 from upnp_client import IP, PORT, call, connect, control_url, envelope, error_of, mapping, send
 
@@ -69,6 +70,39 @@ def test_upnp_mappings_are_shown_in_full(lab, daemon):
     assert "enabled      no: kept, but not forwarded\nupnp index   1\n" in daemon.cli("show", "tcp:4001").stdout
     first, line, _ = daemon.cli("list").stdout.splitlines()
     assert first.split()[-4:] == ["INDEX", "REMOTE", "ENABLED", "DESCRIPTION"] and REMOTE2 in line
+
+
+def completed(daemon, *words):
+    """What bash offers for the last of these words, as the program's own completion says."""
+    conf = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "portlease.bash")
+    script = 'source "$0"; COMP_WORDS=(portlease "$@"); COMP_CWORD=$#; _portlease; printf "%s\n" "${COMPREPLY[@]}"'
+    done = daemon.lab.gw.run("env", f"PATH={daemon.build}:{os.environ['PATH']}", "bash", "--norc", "-uc", script, conf, *words)
+    assert not done.stderr
+    return done.stdout.split()
+
+
+def test_bash_completes_all_subcommands(lab, daemon):
+    natpmp_map(lab.lan1, "udp", 8000, 5000)
+    daemon.cli("add", "cameras", "tcp:8100-8109", LAN2)
+    there = ["--socket", daemon.socket]
+    # Those of the program itself, whatever they are.
+    names = re.findall("^  ([a-z]+) ", daemon.lab.gw.run(daemon.build + "/portlease", "help").stdout, re.M)
+    assert {"status", "list", "show", "add", "remove", "reload", "version", "help"} == set(names)
+    assert sorted(completed(daemon, "")) == sorted(completed(daemon, "help", "")) == sorted(names)
+    for name in names:
+        assert completed(daemon, name[:-1]) == [other for other in completed(daemon, "") if other.startswith(name[:-1])]
+        usage = daemon.lab.gw.run(daemon.build + "/portlease", name, "--help").stdout
+        assert set(completed(daemon, name, "--")) >= set(re.findall("^  (--[a-z]+)", usage, re.M)), name
+    for name in "show", "remove":
+        words = completed(daemon, *there, name, "")
+        assert words == ["1", "udp:5000", "2", "tcp:8100"]
+        assert completed(daemon, *there, name, "tcp:") == ["tcp:8100"]
+        for word in words:
+            daemon.cli("show", word)  # it takes what was offered
+    assert completed(daemon, "list", "--protocol", "") == ["nat-pmp", "pcp", "upnp", "static"]
+    assert completed(daemon, "list", "--transport", "u") == ["udp"]
+    assert completed(daemon, "add", "x", "tcp:80", LAN1, "--helper", "f") == ["ftp"]
+    assert completed(daemon, "--socket", daemon.socket[:-1]) == [daemon.socket]
 
 
 def lan_of(daemon, number=1):
