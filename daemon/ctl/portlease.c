@@ -37,10 +37,10 @@ enum {
 	LIST = 2,
 	SHOW = 4,
 	REMOVE = 8,
-	VERSION = 16,
+	ADD = 16,
 	RELOAD = 32,
-	HELP = 64,
-	ADD = 128,
+	VERSION = 64,
+	HELP = 128,
 	ASKING = STATUS | LIST | SHOW | REMOVE | VERSION | RELOAD | ADD
 };
 
@@ -60,11 +60,11 @@ static const struct subcommand subcommands[] = {
     {"show", "LEASE", "one lease in full", 1, 1, run_show},
     {"remove", "LEASE ...", "end leases from here on (root and group portlease)", 1, SIZE_MAX,
      run_remove},
-    {"version", "", "versions of this program and of the daemon", 0, 0, run_version},
-    {"reload", "", "read the configuration again (root and group portlease)", 0, 0, run_reload},
-    {"help", "[SUBCOMMAND]", "this list, or the options of a subcommand", 0, 1, run_help},
     {"add", "NAME TRANSPORT:PORTS TARGET",
      "publish a server until the daemon ends (root and group portlease)", 3, 3, run_add},
+    {"reload", "", "read the configuration again (root and group portlease)", 0, 0, run_reload},
+    {"version", "", "versions of this program and of the daemon", 0, 0, run_version},
+    {"help", "[SUBCOMMAND]", "this list, or the options of a subcommand", 0, 1, run_help},
 };
 
 enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
