@@ -512,7 +512,7 @@ on_ready(struct worker *w, const struct link_message *m)
 {
 	(void)m;
 	if (!w->shown.ready)
-		log_info("upnp", "lan served", "lan=%s",
+		log_info("upnp", "worker ready", "lan=%s",
 			 w->upnp->options.config->lan[w->number].interface);
 	w->shown.ready = true;
 }

@@ -77,7 +77,7 @@ class UpnpGateway(Gateway):
 
     def __init__(self, folder, beside=False):
         super().__init__(folder)
-        self.daemon.logged("upnp: lan served")
+        self.daemon.logged("upnp: worker ready")
         os.sched_setaffinity(self.worker, [DAEMON_CPU])
         self.asked = 0
         if beside:

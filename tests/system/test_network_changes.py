@@ -148,6 +148,8 @@ def test_interfaces_that_do_not_exist_yet_are_waited_for(lab):
     assert re.search(r"^wan +wan0 waiting: does not exist$", said, re.M)
     assert re.search(r"^lan +br-lan waiting: does not exist$", said, re.M)
     assert [i["index"] for i in daemon.status()["interfaces"]] == [0, 0]
+    daemon.logged("upnp: worker ready lan=br-lan")
+    assert "lan served" not in daemon.log()
     make_lan(lab)
     serves(lab)
     assert natpmp_address(lab.lan1).result == 3
