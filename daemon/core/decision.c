@@ -466,7 +466,8 @@ decide(struct decider *d, const struct map_request *request, struct map_reply *r
 }
 
 bool
-decision_stands_on(const struct map_request *request, const struct lease_record *lease)
+decision_stands_on(const struct map_request *request, const struct map_reply *reply,
+		   const struct lease_record *lease)
 {
 	if (request->transport != lease->transport)
 		return false;
@@ -477,6 +478,11 @@ decision_stands_on(const struct map_request *request, const struct lease_record 
 		return false;
 	if (request->kind == REQUEST_DELETE_RANGE)
 		return is_in_range(request, lease);
+	/* Another mapping may share the internal endpoint. */
+	if (request->kind == REQUEST_MAP &&
+	    (reply->external.port < lease->external_port ||
+	     reply->external.port - lease->external_port > lease->more_ports))
+		return false;
 	return request->kind == REQUEST_DELETE_ALL ||
 	       request->internal.port == lease->internal.port;
 }

@@ -24,8 +24,9 @@ struct decider {
 /* Fills all of *reply but the epoch.  A MAP_OK holds if the transaction carries out every change it
  * stands on. */
 void decide(struct decider *, const struct map_request *, struct map_reply *reply);
-/* Does the answer stand on what the transaction does to this lease? */
-bool decision_stands_on(const struct map_request *, const struct lease_record *);
+/* Does the answer, a MAP_OK, stand on what the transaction does to this lease? */
+bool decision_stands_on(const struct map_request *, const struct map_reply *,
+			const struct lease_record *);
 
 /* Seconds a lease has left, rounded up; MAPPING_LIFETIME_STATIC for a static one. */
 uint32_t lease_remaining(const struct lease_record *, monotime now);

@@ -182,7 +182,7 @@ settle_change(void *arg, const struct change *change)
 			log_forward("refused-by-kernel", record);
 		for (size_t i = 0; i < e->members; i++)
 			if (e->batch[i].reply.result == MAP_OK &&
-			    decision_stands_on(&e->batch[i].request, record))
+			    decision_stands_on(&e->batch[i].request, &e->batch[i].reply, record))
 				e->batch[i].reply = (struct map_reply){.result = MAP_NO_RESOURCES};
 	} else if (change->ending && !change->existed) {
 		return; /* came and went within the batch */

@@ -349,6 +349,25 @@ waiting_for_the_kernel_is_no_busy_loop(void **state)
 }
 
 static void
+what_it_refuses_is_told_to_nobody_else(void **state)
+{
+	(void)state;
+	ask(upnp_add(wish(2, UDP, 4000, 5001, 3600)));
+	ask(upnp_add(wish(2, UDP, 4000, 5002, 3600)));
+	assert_int_equal(result_of(1), MAP_OK);
+	fake_firewall_lose(bed.firewall);
+	fake_firewall_refuse_additions(bed.firewall, 1, ENOSPC);
+	submit(upnp_add(wish(2, UDP, 4000, 5001, 120)));
+	submit(upnp_add(wish(2, UDP, 4000, 5002, 120)));
+	flush();
+	assert_int_equal(result_of(2), MAP_NO_RESOURCES);
+	assert_null(lease_at(UDP, 5001));
+	assert_int_equal(result_of(3), MAP_OK);
+	assert_true(lease_at(UDP, 5002)->record.ends == bed.now + 120 * MONOTIME_SECOND);
+	check_agreement();
+}
+
+static void
 what_the_new_table_refuses_is_dropped_for_good(void **state)
 {
 	(void)state;
@@ -730,6 +749,7 @@ main(void)
 	    TEST(restoring_is_bounded),
 	    TEST(waiting_for_the_kernel_is_no_busy_loop),
 	    TEST(what_the_new_table_refuses_is_dropped_for_good),
+	    TEST(what_it_refuses_is_told_to_nobody_else),
 	    TEST(nobody_is_told_of_what_the_new_table_refuses),
 	    TEST(a_refused_outbound_mapping_has_an_heir),
 	    TEST(a_table_made_anew_under_a_batch),
