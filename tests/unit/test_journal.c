@@ -255,6 +255,7 @@ set_clocks_change_nothing_in_the_same_boot(void **state)
 	assert_int_equal(left_at(5000), HOUR);
 	restart_bare(bed.now + HOUR);
 	assert_int_equal(count(), 0);
+	assert_int_equal(set_wan("203.0.113.5"), 0);
 }
 
 static void

@@ -121,10 +121,37 @@ tear_down(void **s)
 	return disk_tear_down(s);
 }
 
+/* But for the texts; padding differs. */
+static void
+check_same(const struct lease_record *a, const struct lease_record *b)
+{
+	assert_int_equal(a->id, b->id);
+	assert_int_equal(a->origin, b->origin);
+	assert_int_equal(a->transport, b->transport);
+	assert_string_equal(a->lan, b->lan);
+	assert_int_equal(a->wan, b->wan);
+	assert_int_equal(a->disabled, b->disabled);
+	assert_int_equal(a->companion, b->companion);
+	assert_int_equal(a->has_nonce, b->has_nonce);
+	assert_memory_equal(&a->nonce, &b->nonce, sizeof(a->nonce));
+	assert_int_equal(a->external_port, b->external_port);
+	assert_true(address_equal(&a->internal.address, &b->internal.address));
+	assert_int_equal(a->internal.port, b->internal.port);
+	assert_int_equal(a->more_ports, b->more_ports);
+	assert_true(address_equal(&a->remote, &b->remote));
+	assert_int_equal(a->remote_length, b->remote_length);
+	assert_int_equal(a->helper, b->helper);
+	assert_int_equal(a->line, b->line);
+	assert_int_equal(a->lifetime, b->lifetime);
+	assert_int_equal(a->created, b->created);
+	assert_int_equal(a->ends, b->ends);
+	assert_int_equal(a->connections, b->connections);
+}
+
 static void
 test_all_of_a_lease_and_the_state_come_back(void **s)
 {
-	struct lease_record r = {
+	const struct lease_record r = {
 	    .id = UINT64_C(1) << 40,
 	    .origin = ORIGIN_PCP,
 	    .transport = TRANSPORT_TCP,
@@ -144,7 +171,7 @@ test_all_of_a_lease_and_the_state_come_back(void **s)
 	    .description = "\xc3\xa9t\xc3\xa9 \"'; DROP TABLE lease; --",
 	    .user_agent = "agent/1.0",
 	};
-	struct lease_record forward = {
+	const struct lease_record forward = {
 	    .id = 9,
 	    .origin = ORIGIN_STATIC,
 	    .transport = TRANSPORT_UDP,
@@ -181,10 +208,8 @@ test_all_of_a_lease_and_the_state_come_back(void **s)
 	assert_string_equal(row[0].name, "web");
 	assert_string_equal(row[1].description, r.description);
 	assert_string_equal(row[1].user_agent, r.user_agent);
-	row[0].record.name = row[1].record.description = row[1].record.user_agent = NULL;
-	r.description = r.user_agent = forward.name = NULL;
-	assert_memory_equal(&row[0].record, &forward, sizeof(forward));
-	assert_memory_equal(&row[1].record, &r, sizeof(r));
+	check_same(&row[0].record, &forward);
+	check_same(&row[1].record, &r);
 }
 
 /* A renewal writes its own row alone: its stamp is the one that counts. */
