@@ -76,8 +76,42 @@ a_refusal_is_shown_until_it_ends(void **state)
 	chain_keeper_tend(k, 0);
 	assert_kept(0, FOREIGN_REFUSED);
 	fake_foreign_refuse(kernel, FW4, 0);
-	chain_keeper_tend(k, 1);
+	/* Somebody who changes much does not make us look as often; but afterwards. */
+	unsigned looks = fake_foreign_looks(kernel);
+	monotime next = chain_keeper_tend(k, 1);
+	assert_kept(0, FOREIGN_REFUSED);
+	assert_int_equal(fake_foreign_looks(kernel), looks + 1); /* at the other */
+	assert_in_range(next, 2, MONOTIME_SECOND);
+	assert_true(chain_keeper_tend(k, next) == MONOTIME_NEVER);
 	assert_kept(0, FOREIGN_THERE);
+}
+
+static void
+what_cannot_be_given_back_is_tried_again(void **state)
+{
+	(void)state;
+	fake_foreign_make(kernel, FW4);
+	chain_keeper_tend(k, 0);
+	fake_foreign_refuse(kernel, FW4, EINTR);
+	assert_true(chain_keeper_set(k, NULL, 0));
+	assert_null(chain_keeper_chain(k, 0));
+	monotime next = chain_keeper_tend(k, 1);
+	assert_in_range(next, 2, 1 + MONOTIME_SECOND);
+	assert_true(fake_foreign_has_line(kernel, FW4));
+	fake_foreign_refuse(kernel, FW4, 0);
+	assert_true(chain_keeper_tend(k, next) == MONOTIME_NEVER);
+	assert_false(fake_foreign_has_line(kernel, FW4));
+
+	/* Named again before that, it stays. */
+	assert_true(chain_keeper_set(k, chains, 1));
+	chain_keeper_tend(k, next);
+	fake_foreign_refuse(kernel, FW4, EINTR);
+	assert_true(chain_keeper_set(k, NULL, 0));
+	fake_foreign_refuse(kernel, FW4, 0);
+	assert_true(chain_keeper_set(k, chains, 1));
+	assert_true(chain_keeper_tend(k, next + 1) == MONOTIME_NEVER);
+	assert_kept(0, FOREIGN_THERE);
+	assert_true(fake_foreign_has_line(kernel, FW4));
 }
 
 /* Each time at once, until it is too often. */
@@ -126,6 +160,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_chain_is_awaited),
 	    TEST(a_refusal_is_shown_until_it_ends),
+	    TEST(what_cannot_be_given_back_is_tried_again),
 	    TEST(who_takes_it_out_again_and_again_is_followed_slowly),
 	    TEST(what_is_not_named_any_more_is_given_back),
 	};
