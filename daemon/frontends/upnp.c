@@ -33,6 +33,7 @@ enum { OWED_SETUP = 1, OWED_LAN = 2, OWED_STATE = 4 };
 
 struct queue {
 	unsigned count, sent;
+	unsigned first; /* is sent first, and those behind it; then those before it */
 	size_t used;
 	size_t size[QUEUE_MESSAGES];
 	uint8_t bytes[QUEUE_SIZE];
@@ -247,7 +248,7 @@ close_link(struct worker *w)
 	close(w->fd);
 	w->fd = -1;
 	w->readable = w->writable = NULL;
-	w->queue.count = w->queue.sent = 0;
+	w->queue.count = w->queue.sent = w->queue.first = 0;
 	w->queue.used = 0;
 	w->calls = w->next = 0;
 	w->shown.there = w->shown.ready = false;
@@ -275,8 +276,11 @@ write_queue(struct worker *w)
 	int sent = 0;
 
 	for (unsigned i = 0; i < q->count; at += q->size[i++]) {
-		iov[i] = (struct iovec){q->bytes + at, q->size[i]};
-		message[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
+		unsigned place = (i + q->count - q->first) % q->count;
+
+		iov[place] = (struct iovec){q->bytes + at, q->size[i]};
+		message[place] =
+		    (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[place], .msg_iovlen = 1}};
 	}
 	while (q->sent < q->count && sent >= 0) {
 		sent = sendmmsg(w->fd, message + q->sent, q->count - q->sent,
@@ -284,7 +288,7 @@ write_queue(struct worker *w)
 		q->sent += sent > 0 ? (unsigned)sent : 0;
 	}
 	if (q->sent == q->count) {
-		q->count = q->sent = 0;
+		q->count = q->sent = q->first = 0;
 		q->used = 0;
 	}
 	return sent >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == EINTR;
@@ -586,12 +590,15 @@ turn(struct worker *w)
 			w->shown.batch_max = w->calls;
 	}
 	answer_readers(w, now);
-	/* One call sends the answers and, behind them, the state that they have made. */
+	/* One call sends the answers and, before them, the state that they have made: whoever was
+	 * answered finds it, as in the first event of a subscription. */
 	w->in_turn = true;
 	if (asked)
 		u->options.changed(u->options.arg);
 	w->in_turn = false;
+	w->queue.first = w->queue.count;
 	put_owed(w);
+	w->queue.first %= w->queue.count ? w->queue.count : 1;
 	pump(w);
 }
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lab import LAN, LAN1, WAN, WAN_NEW, wait_for
+from lab import LAN, LAN1, TIMED, WAN, WAN_NEW, wait_for
 from test_upnp import Speaker, daemon, workers
 from upnp_client import COMMON, IP, L3F, PORT
 
@@ -36,6 +36,7 @@ def test_gssdp_finds_each_type_at_its_description(lab, gateway, target, view):
              f"{target} in {client.got}")
 
 
+@TIMED
 @pytest.mark.parametrize("version", [1, 2])
 def test_gupnp_reads_the_service_and_calls_it(lab, gateway, version):
     client = gnome(lab, "call", IP + str(version))

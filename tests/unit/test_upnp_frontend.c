@@ -515,9 +515,10 @@ a_mapping_is_made_and_told(void **state)
 	strcpy(add.user_agent, "Game/1 \"quoted\"");
 	say(add);
 	loop();
+	/* The state first: who is answered may subscribe at once, and be told of it. */
+	assert_int_equal(expect(0, LINK_STATE)->state.entries, 1);
 	assert_int_equal(expect(0, LINK_ANSWER)->answer.error, IGD_OK);
 	assert_int_equal(up.heard.answer.ticket, up.ticket);
-	assert_int_equal(expect(0, LINK_STATE)->state.entries, 1);
 	assert_int_equal(expect(1, LINK_STATE)->state.entries, 1);
 	assert_non_null(kernel_at(UDP, 4000));
 	lease = lease_at(UDP, 4000);
@@ -791,6 +792,7 @@ a_range_ends_as_a_whole_or_not_at_all(void **state)
 	say(c);
 	say(call_about(IGD_AddPortMapping, 2, 20000));
 	loop();
+	assert_int_equal(expect(0, LINK_STATE)->state.entries, 1);
 	assert_int_equal(expect(0, LINK_ANSWER)->answer.error, IGD_OK);
 	assert_int_equal(expect(0, LINK_ANSWER)->answer.error, IGD_OK);
 	assert_int_equal(fake_firewall_count(bed.firewall), 1);
@@ -1147,12 +1149,12 @@ what_comes_together_shares_a_transaction(void **state)
 	event_base_loop(up.base, EVLOOP_NONBLOCK);
 	assert_int_equal(fake_firewall_commits(bed.firewall), commits + 1);
 	assert_int_equal(up.batches, 1);
+	assert_int_equal(expect(0, LINK_STATE)->state.entries, UPNP_BATCH);
 	for (unsigned i = 0; i < UPNP_BATCH; i++) {
 		assert_int_equal(expect(0, LINK_ANSWER)->answer.error, IGD_OK);
 		assert_false(heard[up.heard.answer.ticket - first]);
 		heard[up.heard.answer.ticket - first] = true;
 	}
-	assert_int_equal(expect(0, LINK_STATE)->state.entries, UPNP_BATCH);
 	assert_false(hear(0));
 	assert_int_equal(upnp_worker(up.upnp, 0)->calls, UPNP_BATCH);
 	assert_int_equal(upnp_worker(up.upnp, 0)->batches, 1);
@@ -1170,6 +1172,7 @@ readers_of_a_batch_see_what_it_changed(void **state)
 	reader = up.ticket;
 	say(call(IGD_AddPortMapping, 2));
 	event_base_loop(up.base, EVLOOP_NONBLOCK);
+	assert_int_equal(expect(0, LINK_STATE)->state.entries, 1);
 	assert_int_equal(expect(0, LINK_ANSWER)->answer.ticket, reader + 1);
 	assert_int_equal(expect(0, LINK_ANSWER)->answer.ticket, reader);
 	assert_int_equal(up.heard.answer.error, IGD_OK);
