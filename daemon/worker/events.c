@@ -20,6 +20,7 @@ enum {
 	FAILURES = 10, /* lost in a row */
 	NOTIFY_MAX = 4096,
 	ANSWER_SIZE = 64,
+	FIRST_EVENT_DELAY = 50, /* ms behind the answer to SUBSCRIBE */
 };
 
 #define NOTIFY_TIME (5 * MONOTIME_SECOND)
@@ -315,7 +316,8 @@ events_confirm(void *arg, uint32_t id)
 {
 	struct events *events = arg;
 
-	gena_confirm(&events->table, id, clock_now());
+	/* GUPnP loses an event that it reads before the answer, which went another way. */
+	gena_confirm(&events->table, id, clock_now() + FIRST_EVENT_DELAY);
 	arm(events);
 }
 
