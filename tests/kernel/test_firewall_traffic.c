@@ -301,6 +301,8 @@ a_renewal_loses_no_new_flow(void **state)
 		counted += renew();
 		renewals++;
 		arrived += count_waiting(server);
+		/* Each may cost one packet's count: not as many of them as there are packets. */
+		pause_for(1);
 	}
 	pause_for(100);
 	arrived += count_waiting(server);
@@ -309,10 +311,8 @@ a_renewal_loses_no_new_flow(void **state)
 	assert_int_equal(status, 0);
 	assert_true(renewals > 20);
 	assert_int_equal(arrived, FLOWS);
-	/* A packet on another CPU may still meet an element whose count was just read: at most
-	 * one in each renewal, and there are as many renewals as flows. On a busy machine some
-	 * percent are lost so; without the handing over nearly all would be. */
-	assert_in_range(counted, FLOWS * 8 / 10, FLOWS);
+	/* A packet on another CPU may still meet an element whose count was just read. */
+	assert_in_range(counted, FLOWS * 99 / 100, FLOWS);
 	close(server);
 }
 
