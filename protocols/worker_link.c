@@ -368,27 +368,6 @@ link_type_name(enum link_type type)
 	return rows[type].name;
 }
 
-const char *
-link_stat_name(enum link_stat stat)
-{
-	static const char *const names[LINK_COUNTS] = {
-	    [LINK_HTTP_CONNECTIONS] = "http-connections",
-	    [LINK_HTTP_ACCEPTED] = "http-accepted",
-	    [LINK_HTTP_SURPLUS] = "http-surplus",
-	    [LINK_HTTP_REQUESTS] = "http-requests",
-	    [LINK_HTTP_LIMITED] = "http-limited",
-	    [LINK_HTTP_REFUSED] = "http-refused",
-	    [LINK_SSDP_SEARCHES] = "ssdp-searches",
-	    [LINK_SSDP_REPLIED] = "ssdp-replied",
-	    [LINK_SSDP_LIMITED] = "ssdp-limited",
-	    [LINK_GENA_SUBSCRIPTIONS] = "gena-subscriptions",
-	    [LINK_GENA_DELIVERED] = "gena-delivered",
-	    [LINK_GENA_FAILED] = "gena-failed",
-	};
-
-	return names[stat];
-}
-
 bool
 link_is_for_core(enum igd_action action)
 {

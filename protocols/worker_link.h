@@ -163,9 +163,7 @@ size_t link_encode(struct link_message *, void *out, size_t size);
  */
 bool link_decode(enum link_side sender, const void *bytes, size_t size, struct link_message *out);
 
-/* Words for logs and the CLI ("setup", "http-requests"). */
-const char *link_type_name(enum link_type);
-const char *link_stat_name(enum link_stat);
+const char *link_type_name(enum link_type); /* "setup" */
 
 /* What reads or changes the table, reads the counters or would change the connection.  All else the
  * worker answers from STATE. */

@@ -348,10 +348,8 @@ counts_arrive(void **state)
 	struct link_message m = {.type = LINK_STATS};
 
 	(void)state;
-	for (size_t i = 0; i < LINK_COUNTS; i++) {
+	for (size_t i = 0; i < LINK_COUNTS; i++)
 		m.stats.count[i] = (i + 1) << 33;
-		assert_non_null(link_stat_name((enum link_stat)i));
-	}
 	travel(&m);
 	assert_memory_equal(&got.stats, &m.stats, sizeof(m.stats));
 	m = (struct link_message){.type = LINK_READY};
