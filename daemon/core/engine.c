@@ -103,9 +103,9 @@ static void
 log_forward(const char *event, const struct lease_record *r)
 {
 	char target[ADDRESS_TEXT_SIZE], remote[PREFIX_TEXT_SIZE] = "any";
-	const struct prefix from = {r->remote, r->remote_length ? r->remote_length : 128};
+	const struct prefix from = lease_remote(r);
 
-	if (!address_is_unspecified(&r->remote))
+	if (from.length)
 		prefix_print(&from, remote);
 	log_line(LOG_LEVEL_INFO, "forward", event,
 		 "name=\"%s\" id=%" PRIu64

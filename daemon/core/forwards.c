@@ -12,14 +12,6 @@ set_of(enum transport transport)
 	return transport == TRANSPORT_TCP ? FORWARD_TCP : FORWARD_UDP;
 }
 
-static struct prefix
-remote_of(const struct lease_record *r)
-{
-	if (address_is_unspecified(&r->remote))
-		return (struct prefix){.length = 0};
-	return (struct prefix){r->remote, r->remote_length ? r->remote_length : 128};
-}
-
 static struct lease_record
 record_of(const struct forward *f, enum transport transport, monotime now)
 {
@@ -45,7 +37,7 @@ record_of(const struct forward *f, enum transport transport, monotime now)
 static bool
 forwards_alike(const struct lease_record *a, const struct lease_record *b)
 {
-	const struct prefix x = remote_of(a), y = remote_of(b);
+	const struct prefix x = lease_remote(a), y = lease_remote(b);
 
 	return a->transport == b->transport && a->external_port == b->external_port &&
 	       a->more_ports == b->more_ports && a->internal.port == b->internal.port &&
@@ -60,7 +52,7 @@ forward_of(const struct lease_record *r)
 	return (struct forward){
 	    .transports = set_of(r->transport),
 	    .external = {r->external_port, (uint16_t)(r->external_port + r->more_ports)},
-	    .remote = remote_of(r),
+	    .remote = lease_remote(r),
 	};
 }
 

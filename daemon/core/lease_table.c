@@ -498,6 +498,14 @@ set_text(const char **text, const char *to)
 	return true;
 }
 
+struct prefix
+lease_remote(const struct lease_record *r)
+{
+	if (address_is_unspecified(&r->remote))
+		return (struct prefix){.length = 0};
+	return (struct prefix){r->remote, r->remote_length ? r->remote_length : 128};
+}
+
 bool
 lease_set_description(struct lease *lease, const char *description)
 {

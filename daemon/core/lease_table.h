@@ -59,6 +59,8 @@ void lease_table_set_lifetime(struct lease_table *, struct lease *, uint32_t lif
 bool lease_set_description(struct lease *, const char *);
 bool lease_table_set_user_agent(struct lease_table *, struct lease *, const char *); /* likewise */
 bool lease_set_name(struct lease *, const char *);				     /* likewise */
+/* Whom a mapping is for, one host being a prefix of 128; of anybody's the length is 0. */
+struct prefix lease_remote(const struct lease_record *);
 
 struct lease *lease_table_by_id(const struct lease_table *, uint64_t id);
 /* The first at an external port, that for anybody before those for one remote host;

@@ -6,8 +6,7 @@
 
 #include "../base/log.h"
 
-/* After a long reading (some 0.3 s at 100 000 flows) as many times its length without one. */
-enum { REST = 1 };
+#define RETRY MONOTIME_SECOND
 
 struct noted {
 	uint64_t port[2][PORT_WORDS]; /* TCP's, then UDP's */
@@ -65,11 +64,11 @@ is_served(const struct sweep *s, enum transport transport, uint16_t port)
 static bool
 carries(const struct lease_record *r, uint16_t port, const struct address *remote)
 {
-	const struct prefix from = {r->remote, r->remote_length ? r->remote_length : 128};
+	const struct prefix from = lease_remote(r);
 
 	return !r->disabled && port >= r->external_port &&
 	       port - r->external_port <= r->more_ports &&
-	       (address_is_unspecified(&r->remote) || prefix_contains(&from, remote));
+	       (!from.length || prefix_contains(&from, remote));
 }
 
 const struct lease *
@@ -230,6 +229,19 @@ read_piece(struct sweep *s, monotime now, struct fault *fault)
 	return error < 0 ? error : 1;
 }
 
+/* What this reading should have served is the next one's. */
+static void
+note_again(struct sweep *s, const struct fault *fault, monotime now)
+{
+	for (size_t i = 0; i < PORT_WORDS; i++)
+		for (int transport = 0; transport < 2; transport++)
+			s->noted.port[transport][i] |= s->served.port[transport][i];
+	s->any = true;
+	s->due = now + RETRY;
+	if (log_limited(&s->limit, LOG_LEVEL_ERROR, now))
+		log_line(LOG_LEVEL_ERROR, "flows", "not ended", "reason=\"%s\"", fault->text);
+}
+
 monotime
 sweep_run(struct sweep *s, const struct firewall_network *network, monotime now)
 {
@@ -240,13 +252,14 @@ sweep_run(struct sweep *s, const struct firewall_network *network, monotime now)
 		return s->any ? s->due : MONOTIME_NEVER;
 	s->network = network;
 	more = read_piece(s, now, &fault);
-	if (more < 0 && log_limited(&s->limit, LOG_LEVEL_ERROR, now))
-		log_line(LOG_LEVEL_ERROR, "flows", "not ended", "reason=\"%s\"", fault.text);
 	s->reading = more > 0;
 	if (s->reading)
 		return now;
-	s->due = now + REST * (now - s->began);
+	/* After a long reading (some 0.3 s at 100 000 flows) as long without one. */
+	s->due = now + (now - s->began);
 	if (s->due < s->began + SWEEP_INTERVAL)
 		s->due = s->began + SWEEP_INTERVAL;
+	if (more < 0)
+		note_again(s, &fault, now);
 	return s->any ? s->due : MONOTIME_NEVER;
 }

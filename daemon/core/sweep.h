@@ -24,7 +24,8 @@ void sweep_free(struct sweep *); /* NULL is allowed */
 
 /* The mappings of these external ports are others than before. */
 void sweep_note(struct sweep *, enum transport, struct port_range, monotime now);
-/* Reads one piece if it is time.  Returns when to call again, MONOTIME_NEVER if nothing is noted.
+/* Reads one piece if it is time; a reading that failed is tried again.  Returns when to call again,
+ * MONOTIME_NEVER if nothing is noted.
  */
 monotime sweep_run(struct sweep *, const struct firewall_network *, monotime now);
 

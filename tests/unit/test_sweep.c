@@ -279,16 +279,19 @@ what_a_helper_let_in_belongs_to_its_mapping(void **state)
 }
 
 static void
-a_reading_that_fails_is_complained_of(void **state)
+a_reading_that_fails_is_complained_of_and_tried_again(void **state)
 {
 	(void)state;
 	flow(4000, 1);
+	flow(5000, 2);
 	fake_flows_fail(flows, 1);
 	note(4000, 4000, 0);
-	assert_int_equal(run_through(100), MONOTIME_NEVER);
+	assert_int_equal(run_through(100), 100 + MONOTIME_SECOND);
 	assert_int_equal(complaints, 1);
-	note(4000, 4000, 100);
-	run_through(200);
+	note(5000, 5000, 100);
+	assert_int_equal(run_through(1000), 100 + MONOTIME_SECOND);
+	assert_int_equal(fake_flows_count(flows), 2);
+	assert_int_equal(run_through(100 + MONOTIME_SECOND), MONOTIME_NEVER);
 	assert_int_equal(fake_flows_count(flows), 0);
 	assert_int_equal(complaints, 1);
 }
@@ -305,7 +308,7 @@ main(void)
 	    TEST(a_change_during_a_reading_has_one_of_its_own),
 	    TEST(long_readings_leave_time_for_the_rest),
 	    TEST(what_a_helper_let_in_belongs_to_its_mapping),
-	    TEST(a_reading_that_fails_is_complained_of),
+	    TEST(a_reading_that_fails_is_complained_of_and_tried_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
