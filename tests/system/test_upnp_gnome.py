@@ -4,6 +4,7 @@ gssdp-tools and gupnp-tools have windows only.)"""
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -17,6 +18,15 @@ DEVICES = "urn:schemas-upnp-org:device:"
 def gnome(lab, *arguments):
     return Speaker(lab, lab.lan1, sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "upnp_gobject.py"),
                    *map(str, arguments))
+
+
+def settled(client):
+    """What it has said when it has nothing more to say."""
+    said = -1
+    while said != len(client.got):
+        said = len(client.got)
+        time.sleep(1.5)
+    return said
 
 
 @pytest.fixture
@@ -50,6 +60,7 @@ def test_gupnp_reads_the_service_and_calls_it(lab, gateway, version):
     wait_for(lambda: ["changed", "ExternalIPAddress", WAN_NEW] in client.got, 15, f"the new address in {client.got}")
 
 
+@TIMED
 def test_gupnp_igd_maps_a_port(lab, gateway):
     lab.server(lab.lan1, "tcp", 8000)
     client = gnome(lab, "map", "TCP", 4000, LAN1, 8000, 600)
@@ -57,8 +68,11 @@ def test_gupnp_igd_maps_a_port(lab, gateway):
     assert lab.wan.tcp(WAN, 4000, timeout=5).startswith("lan1 saw")
     # A device that says goodbye and comes again.
     worker, = workers(gateway)
+    before = settled(client)
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: workers(gateway) not in ([], [worker]))
+    wait_for(lambda: gateway.log().count("upnp: lan served") == 2, 15)
+    # It asks each service that it finds: now those of the new worker.
+    wait_for(lambda: settled(client) > before, 15)
     assert client.told("mapped") == [WAN, "4000"]
     assert lab.wan.tcp(WAN, 4000, timeout=5).startswith("lan1 saw")
     client.say("remove")
