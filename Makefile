@@ -84,7 +84,7 @@ $(BUILD)/lib$(1).a: $(call objects,$(FOLDER_$(1)))
 endef
 $(foreach a,$(ARCHIVES),$(eval $(call archive,$(a))))
 # The journal needs no fake: a file of its own is one.
-$(BUILD)/libfakes.a: $(BUILD)/backend/fault.o $(BUILD)/backend/lease_store_sqlite.o
+$(BUILD)/libfakes.a: $(BUILD)/backend/fault.o $(BUILD)/backend/crash_point.o $(BUILD)/backend/lease_store_sqlite.o
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$@)
@@ -116,6 +116,9 @@ $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(call libs,base)
 	$(call link,-lcap-ng)
 $(BUILD)/tests/system/upnp_%: $(BUILD)/tests/system/upnp_%.o
 	$(call link,-lupnp -lixml)
+# Before the archives, so that what is shipped is not taken.
+$(BUILD)/tests/system/portleased_crash: $(call objects,daemon) $(BUILD)/tests/system/crash_point.o $(call libs,parent frontends core base backend protocols)
+	$(call link,$(LIBS_DAEMON))
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	$(call link,-lmnl -lnftnl)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(call libs,protocols)
@@ -161,7 +164,7 @@ lint: $(PROGRAMS) ## layers, manual pages, shipped configurations, scripts
 	$(Q)tests/lint.sh $(BUILD)
 
 .PHONY: check-system
-check-system: all $(BUILD)/tests/system/probe_worker $(BUILD)/tests/system/upnp_control_point ## the daemon and real clients in network namespaces (root)
+check-system: all $(BUILD)/tests/system/probe_worker $(BUILD)/tests/system/portleased_crash $(BUILD)/tests/system/upnp_control_point ## the daemon and real clients in network namespaces (root)
 	@$(MAKE) -j$(JOBS) all SAN=address,undefined BUILD=$(BUILD)-address-undefined
 	$(Q)tests/system/run $(BUILD) $(PYTHON)
 

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crash_point.h"
+
 #define FILE_NAME "journal.db"
 enum { ASIDE_MAX = 1000, APPLICATION_ID = 0x706c6a31, VACUUM_PAGES = 64 };
 
@@ -176,10 +178,13 @@ migrate(struct lease_store *s, int from)
 
 	for (int i = from; i < SCHEMA && code == SQLITE_OK; i++) {
 		char *text = sqlite3_mprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d;"
-					     "PRAGMA application_id = %d; COMMIT",
+					     "PRAGMA application_id = %d",
 					     migrations[i], i + 1, (int)APPLICATION_ID);
 
 		code = text ? execute(s, text) : SQLITE_NOMEM;
+		crash_point("in-migration");
+		if (code == SQLITE_OK)
+			code = execute(s, "COMMIT");
 		sqlite3_free(text);
 	}
 	return code;

@@ -25,6 +25,7 @@
 #include "frontends/identity.h"
 #include "frontends/spawner.h"
 #include "frontends/upnp.h"
+#include "../backend/crash_point.h"
 #include "../backend/firewall.h"
 #include "../backend/flows.h"
 #include "../backend/lease_store.h"
@@ -421,6 +422,7 @@ finish_reload(struct daemon *d, const char *why)
 {
 	bool again = d->reload_again;
 
+	crash_point("before-reload-answer");
 	if (why)
 		log_error("config", "refused", "reason=\"%s\"", why);
 	else
@@ -512,6 +514,7 @@ go_over_to(struct daemon *d, struct config *config, const size_t *origin)
 	firewall_set_source_nat(d->firewall, d->config->wan.source_nat);
 	lease_store_set_sync(d->store, store_sync(d->config));
 	d->reload = RELOAD_REVIEW;
+	crash_point("in-reload");
 	return follow_rules(d) && follow_upnp(d, config, origin) &&
 	       gateway_reload(d->gateway, origin);
 }

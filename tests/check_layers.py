@@ -31,7 +31,7 @@ LAYERS = {
     "tests/scenario": (TESTED, ["cmocka.h", "event2/"]),
     "tests/kernel": (TESTED, ["cmocka.h", "event2/", "libmnl/", "libnftnl/"]),
     "tests/fuzz": (["protocols/"], []),
-    "tests/system": (["daemon/base/"], ["upnp/"]),
+    "tests/system": (["daemon/base/", "backend/"], ["upnp/"]),
     "tests/bench": (["protocols/", "backend/", "tests/"], ["libmnl/", "libnftnl/"]),
 }
 # Libraries that only some files of a folder may use.

@@ -16,6 +16,7 @@
 #include "sweep.h"
 #include "transaction.h"
 #include "../base/log.h"
+#include "../../backend/crash_point.h"
 
 enum { BATCH_MAX = 64, EXPIRE_MAX = 250, REVIEW_MAX = 250 };
 
@@ -237,7 +238,9 @@ settle(struct engine *e, monotime now)
 	e->operations = 0;
 	transaction_each(e->transaction, count_table_change, e);
 	e->table_changes += (uint64_t)__builtin_popcountll(e->operations);
+	crash_point("after-kernel-commit");
 	write_journal(e, now);
+	crash_point("after-journal-commit");
 	transaction_settle(e->transaction, settle_change, e);
 }
 
@@ -334,6 +337,7 @@ rebuild(struct engine *e, monotime now, struct fault *fault)
 			return error;
 		else
 			skeleton = false;
+		crash_point("between-table-pieces");
 	} while (error || chunk.count == FIREWALL_CHUNK);
 	e->created = true;
 	e->lost = false;
@@ -366,8 +370,10 @@ static bool
 commit(struct engine *e, monotime now)
 {
 	struct fault fault = {""};
-	int error = e->lost ? -ESTALE : transaction_commit(e->transaction, now, &fault);
+	int error;
 
+	crash_point("before-kernel-commit");
+	error = e->lost ? -ESTALE : transaction_commit(e->transaction, now, &fault);
 	e->counters.kernel_transactions++;
 	if (error == -ESTALE)
 		error = restore(e, now, &fault);
@@ -451,6 +457,7 @@ engine_flush(struct engine *e, monotime now)
 		e->counters.results[m->reply.result]++;
 		if (m->reply.result != MAP_OK)
 			log_refusal(e, m, now);
+		crash_point("before-reply");
 		m->request.asker.answer(m->request.asker.who, m->request.asker.slot, &m->request,
 					&m->reply);
 	}
@@ -502,6 +509,7 @@ static void
 review(struct engine *e, monotime now)
 {
 	for (int i = 0; e->reviews && i < REVIEW_MAX; i++) {
+		crash_point("in-review");
 		struct lease *lease = lease_table_after_id(e->table, e->reviewed);
 		uint64_t id = lease ? lease->record.id : 0;
 
@@ -526,6 +534,7 @@ engine_set_policy(struct engine *e, const struct engine_policy *policy)
 	e->place_arg = policy->arg;
 	e->reviews = true;
 	e->reviewed = 0;
+	crash_point("after-policy-set");
 }
 
 bool
@@ -575,6 +584,7 @@ expire(struct engine *e, monotime now, int most)
 		if (!lease || lease->record.ends > now ||
 		    !transaction_end(e->transaction, lease, ENDING_EXPIRED, now))
 			break;
+		crash_point("in-expiry");
 	}
 }
 
@@ -587,6 +597,7 @@ engine_restore(struct engine *e, monotime now, struct fault *fault)
 
 	if (error || !e->journal)
 		return error;
+	crash_point("after-journal-read");
 	e->table_changes = found.state.table_changes;
 	if (found.goes_on) {
 		e->epoch = found.state.epoch;
@@ -609,6 +620,7 @@ engine_forget(struct engine *e, monotime now)
 {
 	struct lease_store_state state = state_of(e);
 
+	crash_point("after-table-removed");
 	state.table_changes++;
 	if (e->journal)
 		journal_forget(e->journal, &state, now);
@@ -640,6 +652,7 @@ stage_forwards(struct engine *e, monotime now)
 {
 	e->forwards_due = !forwards_set(e->table, e->transaction, e->forward, e->forwards, now);
 	e->forwards_staged = true;
+	crash_point("after-forwards-staged");
 	return !e->forwards_due;
 }
 
@@ -706,6 +719,7 @@ engine_set_network(struct engine *e, const struct firewall_network *network,
 		e->external = *external;
 		e->epoch = now; /* RFC 6887 8.5 */
 		e->counters.address_changes++;
+		crash_point("after-address-change");
 		if (e->created && !transaction_pending(e->transaction))
 			write_journal(e, now);
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../../backend/crash_point.h"
 
 #define RETRY		  (5 * MONOTIME_SECOND)
 #define LONGEST_PLAUSIBLE (366 * 24 * 3600 * MONOTIME_SECOND)
@@ -221,6 +222,7 @@ journal_write(struct journal *j, const struct transaction *t, const struct lease
 		transaction_each(t, write_change, (void *)&w);
 	if (j->whole || another)
 		lease_store_set_state(w.store, state, &here);
+	crash_point("in-journal-transaction");
 	if (lease_store_commit(w.store, &j->fault) < 0) {
 		fail(j, now);
 		return false;
@@ -241,6 +243,7 @@ journal_forget(struct journal *j, const struct lease_store_state *state, monotim
 	lease_store_begin(j->options.store);
 	lease_store_drop_all(j->options.store);
 	lease_store_set_state(j->options.store, state, &here);
+	crash_point("in-journal-forget");
 	if (lease_store_commit(j->options.store, &j->fault) < 0)
 		fail(j, now);
 }
