@@ -8,6 +8,19 @@ _portlease_leases()
 		awk 'NR > 1 { port = $2; sub(/.*:/, "", port); sub(/-.*/, "", port); print $1; print $4 ":" port }'
 }
 
+# The names of forwards, as words for remove: those that begin as the word to be completed.
+_portlease_forwards()
+{
+	local current=$1 name
+	shift
+	portlease list --json --protocol static "$@" 2>/dev/null |
+		sed -n 's/.*"name":"\([^"]*\)".*/\1/p' | sort -u |
+		while read -r name; do
+			printf -v name %q "$name"
+			[[ $name != "$current"* ]] || printf '%s\n' "$name"
+		done
+}
+
 _portlease()
 {
 	local current previous cur prev subcommand= words= i
@@ -22,13 +35,16 @@ _portlease()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--socket) socket=(--socket "${COMP_WORDS[++i]}") ;;
-		status | list | show | remove | add | reload | version | help)
+		status | list | show | remove | flush | add | reload | version | help)
 			subcommand=${subcommand:-${COMP_WORDS[i]}}
 			;;
 		esac
 	done
 	case $previous in
-	--protocol) words='nat-pmp pcp upnp static' ;;
+	--protocol)
+		words='nat-pmp pcp upnp static'
+		[[ $subcommand != flush ]] || words='nat-pmp pcp upnp'
+		;;
 	--transport) words='tcp udp' ;;
 	--socket)
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -39,9 +55,10 @@ _portlease()
 	*)
 		case $subcommand,$current in
 		,-*) words='--json --socket --help' ;;
-		,*) words='status list show remove add reload version help' ;;
+		,*) words='status list show remove flush add reload version help' ;;
 		help,-*) words='--help' ;;
-		help,*) words='status list show remove add reload version help' ;;
+		help,*) words='status list show remove flush add reload version help' ;;
+		flush,*) words='--client --protocol --transport --json --socket --help' ;;
 		list,*) words='--client --protocol --transport --sessions --json --socket --help' ;;
 		add,-*) words='--remote --helper --description --json --socket --help' ;;
 		*,-*) words='--json --socket --help' ;;
@@ -50,6 +67,9 @@ _portlease()
 		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+	if [[ $subcommand == remove && $current != -* && $previous != --socket ]]; then
+		mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(_portlease_forwards "$current" "${socket[@]}")
+	fi
 	if declare -F __ltrim_colon_completions >/dev/null; then
 		__ltrim_colon_completions "$current"
 	fi

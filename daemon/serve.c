@@ -319,6 +319,14 @@ on_batch(void *arg)
 }
 
 static void
+announce(void *arg)
+{
+	struct daemon *d = arg;
+
+	gateway_announce(d->gateway);
+}
+
+static void
 spawn(void *arg, size_t lan)
 {
 	struct daemon *d = arg;
@@ -693,6 +701,7 @@ open_control(struct daemon *d, gid_t group)
 	    .started = d->started,
 	    .now = clock_now,
 	    .changed = on_batch,
+	    .announce = announce,
 	    .reload = reload,
 	    .interface = show_interface,
 	    .forwards = forwards,

@@ -97,6 +97,12 @@ static const struct number_row worker_rows[] = {
 _Static_assert(sizeof(worker_rows) / sizeof(worker_rows[0]) == 4 + LINK_COUNTS + 1,
 	       "all that workers count is shown");
 
+static const struct number_row flushed_rows[] = {
+    {"removed", offsetof(struct control_flushed, removed)},
+    {"failed", offsetof(struct control_flushed, failed)},
+    {NULL, 0},
+};
+
 /* Strict decimal without sign, space or leading zeros. */
 static bool
 parse_number(const char *text, uint64_t max, uint64_t *out)
@@ -449,6 +455,10 @@ control_reply_encode(const struct control_reply *reply, char *out, size_t size)
 		break;
 	case CONTROL_LINE_VERSION:
 		root = json_pack("{s:o}", "version", text_json(reply->version));
+		break;
+	case CONTROL_LINE_FLUSHED:
+		root = json_pack("{s:{}}", "flushed");
+		set_numbers(json_object_get(root, "flushed"), flushed_rows, &reply->flushed);
 		break;
 	case CONTROL_LINES:
 		break;
@@ -880,6 +890,10 @@ control_reply_decode(const char *line, size_t length, struct control_reply *repl
 		reply->line = CONTROL_LINE_VERSION;
 		inner = f;
 		take_copy(&inner, "version", reply->version, sizeof(reply->version));
+	} else if (json_object_get(root, "flushed")) {
+		reply->line = CONTROL_LINE_FLUSHED;
+		inner = take_object(&f, "flushed");
+		take_numbers(&inner, flushed_rows, &reply->flushed);
 	} else {
 		reply->line = CONTROL_LINE_RESULT;
 		inner = f;
@@ -918,8 +932,23 @@ filter_read(struct fields *f, struct control_request *request)
 		filter->has_transport = true;
 		take_transport(f, "transport", &filter->transport);
 	}
+}
+
+static void
+list_read(struct fields *f, struct control_request *request)
+{
+	filter_read(f, request);
 	if (json_object_get(f->object, "sessions"))
 		request->sessions = take_bool(f, "sessions");
+}
+
+/* Static ones end by their names alone. */
+static void
+flush_read(struct fields *f, struct control_request *request)
+{
+	filter_read(f, request);
+	if (request->filter.has_origin && request->filter.origin == ORIGIN_STATIC)
+		spoil(f, "origin");
 }
 
 static void
@@ -996,10 +1025,10 @@ static const struct command_row {
 	const char *name;
 	void (*read)(struct fields *, struct control_request *);
 } command_rows[CONTROL_COMMANDS] = {
-    [CONTROL_STATUS] = {"status", no_arguments},   [CONTROL_LIST] = {"list", filter_read},
+    [CONTROL_STATUS] = {"status", no_arguments},   [CONTROL_LIST] = {"list", list_read},
     [CONTROL_SHOW] = {"show", target_read},	   [CONTROL_REMOVE] = {"remove", target_read},
     [CONTROL_VERSION] = {"version", no_arguments}, [CONTROL_RELOAD] = {"reload", no_arguments},
-    [CONTROL_ADD] = {"add", forward_read},
+    [CONTROL_ADD] = {"add", forward_read},	   [CONTROL_FLUSH] = {"flush", flush_read},
 };
 
 static bool

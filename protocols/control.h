@@ -35,6 +35,7 @@ enum control_command {
 	CONTROL_ADD,
 	CONTROL_VERSION,
 	CONTROL_RELOAD,
+	CONTROL_FLUSH,
 	CONTROL_COMMANDS
 };
 
@@ -58,7 +59,7 @@ struct control_target {
 
 struct control_request {
 	enum control_command command;
-	struct control_filter filter; /* LIST */
+	struct control_filter filter; /* LIST, FLUSH */
 	bool sessions;		      /* LIST: those of each lease, too */
 	struct control_target target; /* SHOW, REMOVE */
 	struct forward forward;	      /* ADD; what the config would refuse is not refused yet */
@@ -183,14 +184,21 @@ struct control_status {
 	struct control_chain chain[CONTROL_CHAINS];
 };
 
-/* One line of a reply: any number of LEASE, each with its SESSIONs after it, STATUS or VERSION
- * lines, then one RESULT. */
+/* What a flush has come to so far. */
+struct control_flushed {
+	uint64_t removed;
+	uint64_t failed; /* they are still there */
+};
+
+/* One line of a reply: any number of LEASE, each with its SESSIONs after it, STATUS, VERSION or
+ * FLUSHED lines, then one RESULT. */
 enum control_line {
 	CONTROL_LINE_RESULT,
 	CONTROL_LINE_LEASE,
 	CONTROL_LINE_SESSION,
 	CONTROL_LINE_STATUS,
 	CONTROL_LINE_VERSION,
+	CONTROL_LINE_FLUSHED,
 	CONTROL_LINES
 };
 
@@ -205,6 +213,7 @@ struct control_reply {
 		struct control_session session;
 		struct control_status status;
 		char version[32];
+		struct control_flushed flushed;
 	};
 };
 

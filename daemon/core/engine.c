@@ -60,6 +60,7 @@ struct engine {
 	bool forwards_staged; /* with what is pending */
 	uint64_t table_changes;
 	uint64_t operations; /* those of the batch being settled that changed the table */
+	bool removal;	     /* the admin did, too */
 	struct counters counters;
 	struct log_limit limit;
 	monotime now; /* of the call being served; for what settling logs */
@@ -147,7 +148,8 @@ static const struct {
     [ENDING_DENIED] = {NULL, offsetof(struct counters, removed)},
 };
 
-/* Once for each operation; what none of the batch did is one for itself. */
+/* Once for each operation, and for all that the admin removed; what nobody did is one for itself.
+ */
 static void
 count_table_change(void *arg, const struct change *change)
 {
@@ -157,7 +159,10 @@ count_table_change(void *arg, const struct change *change)
 	if (change->ending ? !change->existed : change->failed || (change->existed && !edited))
 		return;
 	e->operations |= change->operations;
-	e->table_changes += change->operations == 0;
+	if (change->operations == 0 && change->ending == ENDING_REMOVED)
+		e->removal = true;
+	else
+		e->table_changes += change->operations == 0;
 }
 
 /* What goes through this lease's port is to be looked at. */
@@ -236,8 +241,9 @@ settle(struct engine *e, monotime now)
 {
 	e->now = now;
 	e->operations = 0;
+	e->removal = false;
 	transaction_each(e->transaction, count_table_change, e);
-	e->table_changes += (uint64_t)__builtin_popcountll(e->operations);
+	e->table_changes += (uint64_t)__builtin_popcountll(e->operations) + e->removal;
 	crash_point("after-kernel-commit");
 	write_journal(e, now);
 	crash_point("after-journal-commit");
@@ -708,6 +714,14 @@ engine_add_forward(struct engine *e, const struct forward *forward, monotime now
 	return forwards_add(e->table, e->transaction, forward, now);
 }
 
+void
+engine_begin_epoch(struct engine *e, monotime now)
+{
+	e->epoch = now;
+	if (e->created && !transaction_pending(e->transaction))
+		write_journal(e, now);
+}
+
 int
 engine_set_network(struct engine *e, const struct firewall_network *network,
 		   const struct address *external, monotime now, struct fault *fault)
@@ -717,11 +731,9 @@ engine_set_network(struct engine *e, const struct firewall_network *network,
 	e->network = *network;
 	if (!address_equal(external, &e->external)) {
 		e->external = *external;
-		e->epoch = now; /* RFC 6887 8.5 */
 		e->counters.address_changes++;
 		crash_point("after-address-change");
-		if (e->created && !transaction_pending(e->transaction))
-			write_journal(e, now);
+		engine_begin_epoch(e, now);
 	}
 	if (!e->created)
 		return rebuild(e, now, fault);

@@ -56,8 +56,8 @@ void engine_refuse(struct engine *, const struct map_request *, enum map_result,
  */
 monotime engine_run(struct engine *, monotime now);
 
-/* Ends leases from here on (the admin's remove); takes part in the batch: flush after it.  False:
- * no such lease. */
+/* Ends leases from here on (the admin's remove); takes part in the batch: flush after it.  All of a
+ * batch are one removal.  False: no such lease, or out of memory. */
 bool engine_remove(struct engine *, uint64_t id, monotime now);
 
 /*
@@ -110,6 +110,10 @@ void engine_move_lans(struct engine *, const size_t *origin, size_t lans);
 
 /* Somebody committed to nftables: look after our table.  Then call engine_run(). */
 void engine_check_table(struct engine *, monotime now);
+
+/* Clients shall learn that what they were told holds no more: a new epoch (RFC 6887 8.5).  Then
+ * announce it. */
+void engine_begin_epoch(struct engine *, monotime now);
 
 /* Grows by one with each request, end or removal by which leases come, end, or are changed in more
  * than their lifetimes. */

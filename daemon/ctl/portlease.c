@@ -4,6 +4,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,17 +38,20 @@ enum {
 	LIST = 2,
 	SHOW = 4,
 	REMOVE = 8,
-	ADD = 16,
-	RELOAD = 32,
-	VERSION = 64,
-	HELP = 128,
-	ASKING = STATUS | LIST | SHOW | REMOVE | VERSION | RELOAD | ADD
+	FLUSH = 16,
+	ADD = 32,
+	RELOAD = 64,
+	VERSION = 128,
+	HELP = 256,
+	SELECTING = LIST | FLUSH,
+	ASKING = STATUS | LIST | SHOW | REMOVE | VERSION | RELOAD | ADD | FLUSH
 };
 
 static int run_status(const struct arguments *);
 static int run_list(const struct arguments *);
 static int run_show(const struct arguments *);
 static int run_remove(const struct arguments *);
+static int run_flush(const struct arguments *);
 static int run_version(const struct arguments *);
 static int run_reload(const struct arguments *);
 static int run_add(const struct arguments *);
@@ -60,8 +64,10 @@ static const struct subcommand subcommands[] = {
     {"show", "LEASE", "one lease in full", 1, 1, run_show},
     {"remove", "LEASE ...", "end leases from here on (root and group portlease)", 1, SIZE_MAX,
      run_remove},
+    {"flush", "", "end all leases of clients, or those selected (root and group portlease)", 0, 0,
+     run_flush},
     {"add", "NAME TRANSPORT:PORTS TARGET",
-     "publish a server until the daemon ends (root and group portlease)", 3, 3, run_add},
+     "publish a server until it is removed (root and group portlease)", 3, 3, run_add},
     {"reload", "", "read the configuration again (root and group portlease)", 0, 0, run_reload},
     {"version", "", "versions of this program and of the daemon", 0, 0, run_version},
     {"help", "[SUBCOMMAND]", "this list, or the options of a subcommand", 0, 1, run_help},
@@ -162,10 +168,11 @@ static const struct option_row {
 	bool (*set)(struct arguments *, const char *);
 } options[] = {
     {"--client", "ADDRESS[/LENGTH]", "only leases of this host, or of hosts in this prefix",
-     "an address or a prefix without host bits", LIST, set_client},
+     "an address or a prefix without host bits", SELECTING, set_client},
     {"--protocol", "ORIGIN", "only leases made by nat-pmp, pcp, upnp or static",
-     "nat-pmp, pcp, upnp or static", LIST, set_protocol},
-    {"--transport", "TRANSPORT", "only leases of tcp or udp", "tcp or udp", LIST, set_transport},
+     "nat-pmp, pcp, upnp or static", SELECTING, set_protocol},
+    {"--transport", "TRANSPORT", "only leases of tcp or udp", "tcp or udp", SELECTING,
+     set_transport},
     {"--sessions", NULL, "below each lease its live connections", NULL, LIST, set_sessions},
     {"--remote", "ADDRESS[/LENGTH]", "only for these hosts outside",
      "an IPv4 address or prefix without host bits", ADD, set_remote},
@@ -245,13 +252,13 @@ run_help(const struct arguments *arguments)
 
 /* One request on a connection of its own. */
 static int
-ask(const struct arguments *arguments, const struct question *question)
+ask(const struct arguments *arguments, const struct question *question, enum control_result *result)
 {
 	struct session session;
 	int code = session_open(&session, arguments->socket);
 
 	if (code == DONE)
-		code = session_ask(&session, question, NULL);
+		code = session_ask(&session, question, result);
 	session_close(&session);
 	return code;
 }
@@ -283,7 +290,7 @@ run_status(const struct arguments *arguments)
 	char text[CONTROL_LINE_MAX];
 	int code;
 
-	code = check_line(&reply, CONTROL_LINE_STATUS, ask(arguments, &question));
+	code = check_line(&reply, CONTROL_LINE_STATUS, ask(arguments, &question, NULL));
 	if (code != DONE)
 		return code;
 	if (!arguments->json)
@@ -302,7 +309,7 @@ run_version(const struct arguments *arguments)
 
 	if (!arguments->json)
 		puts("portlease " PORTLEASE_VERSION);
-	code = check_line(&reply, CONTROL_LINE_VERSION, ask(arguments, &question));
+	code = check_line(&reply, CONTROL_LINE_VERSION, ask(arguments, &question, NULL));
 	if (code != DONE)
 		return code;
 	if (arguments->json)
@@ -318,7 +325,7 @@ run_reload(const struct arguments *arguments)
 {
 	struct control_reply reply;
 	struct question question = {{.command = CONTROL_RELOAD}, "", keep_reply, &reply};
-	int code = ask(arguments, &question);
+	int code = ask(arguments, &question, NULL);
 
 	if (code == DONE)
 		puts(arguments->json ? "{\"result\":\"ok\"}" : "reloaded");
@@ -412,7 +419,7 @@ run_list(const struct arguments *arguments)
 	    "",
 	    keep_lease,
 	    &leases};
-	int code = ask(arguments, &question);
+	int code = ask(arguments, &question, NULL);
 	struct print_sessions sessions = {leases.session, leases.sessions};
 
 	if (code == DONE && !arguments->json)
@@ -439,7 +446,7 @@ run_show(const struct arguments *arguments)
 	int code;
 
 	control_target_parse(arguments->operand[0], &question.request.target);
-	code = ask(arguments, &question);
+	code = ask(arguments, &question, NULL);
 	sessions = (struct print_sessions){leases.session, leases.sessions};
 	if (code == DONE && leases.count != 1) {
 		complain("the daemon's answer lacks what was asked for");
@@ -489,6 +496,28 @@ run_remove(const struct arguments *arguments)
 	return worst;
 }
 
+/* Also if some are left, which session_ask() says. */
+static int
+run_flush(const struct arguments *arguments)
+{
+	struct control_reply reply = {.line = CONTROL_LINES};
+	struct question question = {
+	    {.command = CONTROL_FLUSH, .filter = arguments->filter}, "", keep_reply, &reply};
+	enum control_result result = CONTROL_FAILED;
+	int code = check_line(&reply, CONTROL_LINE_FLUSHED, ask(arguments, &question, &result));
+	const struct control_flushed *flushed = &reply.flushed;
+
+	if (reply.line != CONTROL_LINE_FLUSHED)
+		return code;
+	if (arguments->json)
+		printf("{\"removed\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"result\":\"%s\"}\n",
+		       flushed->removed, flushed->failed, control_result_name(result));
+	else
+		printf("removed %" PRIu64 " %s\n", flushed->removed,
+		       flushed->removed == 1 ? "lease" : "leases");
+	return code;
+}
+
 static int
 run_add(const struct arguments *arguments)
 {
@@ -499,7 +528,7 @@ run_add(const struct arguments *arguments)
 	int code;
 
 	control_forward_parse((const char *const *)arguments->operand, &question.request.forward);
-	code = ask(arguments, &question);
+	code = ask(arguments, &question, NULL);
 	if (code == DONE && arguments->json)
 		printf("{\"forward\":\"%s\",\"result\":\"ok\"}\n", name);
 	else if (code == DONE)
@@ -549,6 +578,11 @@ reads(const struct subcommand *subcommand, const struct arguments *arguments)
 		expected = control_forward_parse((const char *const *)arguments->operand, &forward);
 	if (expected) {
 		complain("add: expected %s", expected);
+		return false;
+	}
+	if (subcommand->run == run_flush && arguments->filter.has_origin &&
+	    arguments->filter.origin == ORIGIN_STATIC) {
+		complain("flush: a forward is ended by its name: see remove");
 		return false;
 	}
 	if (subcommand->run != run_show && subcommand->run != run_remove)

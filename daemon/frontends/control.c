@@ -28,6 +28,7 @@ enum {
 	PATIENCE = 10000,   /* milliseconds, unless the options say otherwise */
 	LEASES_A_TURN = 16, /* sent, each with its question to the kernel: some 0.3 ms */
 	EXAMINED_A_TURN = 250,
+	ENDED_A_TURN = 128, /* by a flush */
 };
 _Static_assert((LEASES_A_TURN + 1) * CONTROL_LEASE_MAX <= CONTROL_LINE_MAX,
 	       "a turn fits in client.out");
@@ -53,6 +54,8 @@ struct client {
 	/* How far the work has come. */
 	uint64_t last_id;
 	uint64_t counted[ORIGINS];
+	uint64_t end; /* of a flush: what comes after this id came after it */
+	struct control_flushed flushed;
 	struct session_list *sessions; /* of the present request; NULL: unknown, or not asked for */
 	const struct session *session; /* the next to be told */
 	bool shown;
@@ -483,6 +486,78 @@ work_remove(struct client *client)
 		finish(client, CONTROL_OK, "");
 }
 
+/* Ends what is selected of a piece of the table.  False: that was the last of it. */
+static bool
+flush_piece(struct client *client)
+{
+	const struct control_options *options = &client->control->options;
+	const struct lease_table *leases = engine_leases(options->engine);
+	uint64_t ended[ENDED_A_TURN];
+	monotime now = options->now();
+	const struct lease *lease = NULL;
+	size_t count = 0;
+
+	for (int i = 0; i < EXAMINED_A_TURN && count < ENDED_A_TURN; i++) {
+		lease = next_lease(client);
+		if (!lease || lease->record.id > client->end)
+			break;
+		if (lease->record.origin == ORIGIN_STATIC ||
+		    !matches(&client->request.filter, &lease->record))
+			continue;
+		ended[count++] = lease->record.id;
+		(void)engine_remove(options->engine, lease->record.id, now);
+	}
+	engine_flush(options->engine, now);
+	for (size_t i = 0; i < count; i++)
+		++*(lease_table_by_id(leases, ended[i]) ? &client->flushed.failed
+							: &client->flushed.removed);
+	if (count)
+		options->changed(options->arg);
+	return lease && client->last_id < client->end;
+}
+
+/* RFC 6887 8.5: no mapping is left, so a new epoch says so.  It would make all clients ask again:
+ * where some keep theirs, nobody is told. */
+static void
+flush_epoch(const struct client *client)
+{
+	const struct control_options *options = &client->control->options;
+	const struct control_filter *filter = &client->request.filter;
+
+	if (client->flushed.removed == 0 || filter->has_client || filter->has_origin ||
+	    filter->has_transport)
+		return;
+	engine_begin_epoch(options->engine, options->now());
+	options->announce(options->arg);
+}
+
+/* Each piece is told: the reader sees that the daemon lives. */
+static void
+work_flush(struct client *client)
+{
+	struct control_reply reply = {.line = CONTROL_LINE_FLUSHED};
+	char why[CONTROL_WHY_SIZE];
+	bool more;
+
+	if (client->last_id == 0) {
+		log_info("control", "flush", "uid=%u", (unsigned)client->uid);
+		client->end = lease_table_last_id(engine_leases(client->control->options.engine));
+	}
+	more = flush_piece(client);
+	reply.flushed = client->flushed;
+	put(client, &reply);
+	if (more)
+		return;
+	flush_epoch(client);
+	snprintf(why, sizeof(why),
+		 "%" PRIu64 " could not be ended and are still there; see the log",
+		 client->flushed.failed);
+	if (client->flushed.failed)
+		finish(client, CONTROL_FAILED, why);
+	else
+		finish(client, CONTROL_OK, "");
+}
+
 /* All of it or nothing. */
 static bool
 add_forward(struct client *client, const struct forward *forward)
@@ -640,7 +715,7 @@ static const struct command {
     [CONTROL_STATUS] = {false, work_status},   [CONTROL_LIST] = {false, work_list},
     [CONTROL_SHOW] = {false, work_show},       [CONTROL_REMOVE] = {true, work_remove},
     [CONTROL_VERSION] = {false, work_version}, [CONTROL_RELOAD] = {true, work_reload},
-    [CONTROL_ADD] = {true, work_add},
+    [CONTROL_ADD] = {true, work_add},	       [CONTROL_FLUSH] = {true, work_flush},
 };
 
 /* Traffic */
@@ -666,6 +741,7 @@ start(struct client *client, const char *line, size_t length)
 	char why[CONTROL_WHY_SIZE];
 
 	client->last_id = 0;
+	client->flushed = (struct control_flushed){0};
 	client->shown = false;
 	memset(client->counted, 0, sizeof(client->counted));
 	if (!client->may_read)

@@ -39,6 +39,8 @@ struct control_options {
 	monotime (*now)(void);
 	/* A request changed the leases: look at the engine's timer again. */
 	void (*changed)(void *arg);
+	/* Another epoch began: clients are to be told. */
+	void (*announce)(void *arg);
 	/* The configuration is to be read again; control_reloaded() follows. */
 	void (*reload)(void *arg);
 	/* Interface 0 is the WAN, from 1 on the LANs as in the config; false: past the last. */

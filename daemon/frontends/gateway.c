@@ -332,6 +332,12 @@ gateway_reload(struct gateway *g, const size_t *origin)
 	return true;
 }
 
+void
+gateway_announce(struct gateway *g)
+{
+	udp_announce(g->udp);
+}
+
 const struct topology *
 gateway_topology(const struct gateway *g)
 {

@@ -36,6 +36,8 @@ bool gateway_reload(struct gateway *, const size_t *origin);
 
 /* Something went through the engine: do what is due, wake up when the next thing is. */
 void gateway_changed(void *gateway);
+/* A new epoch began: tells the clients. */
+void gateway_announce(struct gateway *);
 const struct topology *gateway_topology(const struct gateway *);
 /* For the control socket. */
 bool gateway_interface(void *gateway, size_t number, struct control_interface *out);

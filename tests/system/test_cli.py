@@ -87,7 +87,7 @@ def test_bash_completes_all_subcommands(lab, daemon):
     there = ["--socket", daemon.socket]
     # Those of the program itself, whatever they are.
     names = re.findall("^  ([a-z]+) ", daemon.lab.gw.run(daemon.build + "/portlease", "help").stdout, re.M)
-    assert {"status", "list", "show", "add", "remove", "reload", "version", "help"} == set(names)
+    assert {"status", "list", "show", "add", "remove", "flush", "reload", "version", "help"} == set(names)
     assert sorted(completed(daemon, "")) == sorted(completed(daemon, "help", "")) == sorted(names)
     for name in names:
         assert completed(daemon, name[:-1]) == [other for other in completed(daemon, "") if other.startswith(name[:-1])]
@@ -95,10 +95,13 @@ def test_bash_completes_all_subcommands(lab, daemon):
         assert set(completed(daemon, name, "--")) >= set(re.findall("^  (--[a-z]+)", usage, re.M)), name
     for name in "show", "remove":
         words = completed(daemon, *there, name, "")
-        assert words == ["1", "udp:5000", "2", "tcp:8100"]
+        assert words == ["1", "udp:5000", "2", "tcp:8100"] + (["cameras"] if name == "remove" else [])
         assert completed(daemon, *there, name, "tcp:") == ["tcp:8100"]
-        for word in words:
+        for word in words[:4]:
             daemon.cli("show", word)  # it takes what was offered
+    daemon.cli("add", "front door", "tcp:8200", LAN2)
+    assert completed(daemon, *there, "remove", "fr") == ["front\\", "door"]
+    assert completed(daemon, "flush", "--protocol", "") == ["nat-pmp", "pcp", "upnp"]
     assert completed(daemon, "list", "--protocol", "") == ["nat-pmp", "pcp", "upnp", "static"]
     assert completed(daemon, "list", "--transport", "u") == ["udp"]
     assert completed(daemon, "add", "x", "tcp:80", LAN1, "--helper", "f") == ["ftp"]

@@ -39,6 +39,7 @@ struct bed {
 	char path[64];
 	monotime started;
 	unsigned changed;
+	unsigned announced;
 	bool cut_off;		/* no default route to follow, and nothing is forwarded */
 	struct map_reply reply; /* to the last bed_map() */
 };
@@ -83,6 +84,12 @@ bed_address(const char *text)
 
 	assert_true(address_parse(text, &address));
 	return address;
+}
+
+static inline void
+bed_announce(void *arg)
+{
+	((struct bed *)arg)->announced++;
 }
 
 static const struct control_worker bed_worker = {
@@ -257,6 +264,7 @@ bed_open(struct bed *bed, bool readable, gid_t group, unsigned patience)
 	    .started = bed->started,
 	    .now = bed_now,
 	    .changed = bed_changed,
+	    .announce = bed_announce,
 	    .interface = bed_interface,
 	    .forwards = bed_forwards,
 	    .chain = bed_chain,

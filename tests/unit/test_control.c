@@ -402,6 +402,10 @@ results_round_trip(void **state)
 	reply = (struct control_reply){.line = CONTROL_LINE_VERSION, .version = "0.1.0"};
 	back = over_the_wire(&reply);
 	assert_string_equal(back.version, "0.1.0");
+	reply = (struct control_reply){.line = CONTROL_LINE_FLUSHED, .flushed = {12, 3}};
+	back = over_the_wire(&reply);
+	assert_int_equal(back.flushed.removed, 12);
+	assert_int_equal(back.flushed.failed, 3);
 }
 
 static void
@@ -417,6 +421,8 @@ bad_replies(void **state)
 	    "{\"lease\":7}",
 	    "{\"status\":{}}",
 	    "{\"version\":7}",
+	    "{\"flushed\":7}",
+	    "{\"flushed\":{\"removed\":1}}",
 	    "{\"version\":\"1234567890123456789012345678901234567890\"}",
 	    "{\"result\":\"ok\"",
 	    "{\"result\":\"ok\"} x",
@@ -453,6 +459,9 @@ requests_round_trip(void **state)
 	     "{\"command\":\"list\",\"transport\":\"tcp\"}\n"},
 	    {{.command = CONTROL_LIST, .sessions = true},
 	     "{\"command\":\"list\",\"sessions\":true}\n"},
+	    {{.command = CONTROL_FLUSH}, "{\"command\":\"flush\"}\n"},
+	    {{.command = CONTROL_FLUSH, .filter = {.has_origin = true, .origin = ORIGIN_UPNP}},
+	     "{\"command\":\"flush\",\"origin\":\"upnp\"}\n"},
 	    {{.command = CONTROL_SHOW, .target = {.id = 77}}, "{\"command\":\"show\",\"id\":77}\n"},
 	    {{.command = CONTROL_REMOVE, .target = {.transport = TRANSPORT_UDP, .port = 53}},
 	     "{\"command\":\"remove\",\"transport\":\"udp\",\"external_port\":53}\n"},
@@ -495,6 +504,9 @@ bad_requests(void **state)
 	    "{\"command\":\"shutdown\"}",
 	    "{\"command\":\"list\",\"command\":\"list\"}",
 	    "{\"command\":\"list\",\"port\":1}",
+	    "{\"command\":\"flush\",\"origin\":\"static\"}",
+	    "{\"command\":\"flush\",\"sessions\":true}",
+	    "{\"command\":\"flush\",\"id\":1}",
 	    "{\"command\":\"list\",\"id\":1}",
 	    "{\"command\":\"list\",\"client\":\"192.168.1.1/24\"}",
 	    "{\"command\":\"list\",\"client\":\"192.168.1\"}",

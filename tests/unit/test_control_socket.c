@@ -335,6 +335,115 @@ removal(void **state)
 	bed_close(&bed);
 }
 
+/* A forward of the admin's, added at run time. */
+static void
+publish(struct bed *bed, const char *name, uint16_t port)
+{
+	struct forward forward = {.transports = FORWARD_TCP,
+				  .external = {port, port},
+				  .target = {bed_address("192.168.1.20"), port}};
+
+	strcpy(forward.name, name);
+	assert_true(engine_add_forward(bed->engine, &forward, bed_now()));
+	engine_flush(bed->engine, bed_now());
+}
+
+static void
+flushing(void **state)
+{
+	struct bed bed;
+	uint64_t changes;
+
+	(void)state;
+	bed_frozen = 1000000;
+	bed_open(&bed, false, getegid(), 0);
+	publish(&bed, "web", 80);
+	map_many(&bed, 10);
+	bed_map(&bed, &(struct bed_wish){ORIGIN_PCP, TRANSPORT_UDP, "192.168.1.11", 4000, 600, ""});
+	bed_map(&bed, &(struct bed_wish){ORIGIN_UPNP, TRANSPORT_UDP, "192.168.1.11", 5300, 600, ""});
+	bed_frozen += 60000;
+	open_end(&bed);
+	assert_int_equal(engine_epoch(bed.engine, bed_frozen), 60);
+	/* Of some nobody is told. */
+	changes = engine_table_changes(bed.engine);
+	assert_string_equal(ask(&bed, "{\"command\":\"flush\",\"origin\":\"upnp\"}\n"),
+			    "{\"flushed\":{\"removed\":1,\"failed\":0}}\n{\"result\":\"ok\"}\n");
+	assert_int_equal(engine_table_changes(bed.engine), changes + 1);
+	assert_string_equal(ask(&bed, "{\"command\":\"flush\",\"client\":\"192.168.1.11\"}\n"),
+			    "{\"flushed\":{\"removed\":1,\"failed\":0}}\n{\"result\":\"ok\"}\n");
+	assert_string_equal(ask(&bed, "{\"command\":\"flush\",\"transport\":\"udp\"}\n"),
+			    "{\"flushed\":{\"removed\":0,\"failed\":0}}\n{\"result\":\"ok\"}\n");
+	assert_int_equal(bed.changed, 2);
+	assert_int_equal(bed.announced, 0);
+	assert_int_equal(engine_epoch(bed.engine, bed_frozen), 60);
+	assert_int_equal(lease_table_count(engine_leases(bed.engine)), 11);
+	/* All of them are one change; the forward stays. */
+	changes = engine_table_changes(bed.engine);
+	assert_string_equal(ask(&bed, "{\"command\":\"flush\"}\n"),
+			    "{\"flushed\":{\"removed\":10,\"failed\":0}}\n{\"result\":\"ok\"}\n");
+	assert_int_equal(engine_table_changes(bed.engine), changes + 1);
+	assert_int_equal(engine_counters(bed.engine)->removed, 12);
+	assert_int_equal(bed.announced, 1);
+	assert_int_equal(engine_epoch(bed.engine, bed_frozen), 0);
+	assert_non_null(fake_firewall_find(bed.firewall, TRANSPORT_TCP, 80));
+	assert_int_equal(fake_firewall_count(bed.firewall), 1);
+	/* Where nothing is left to end, nothing was lost. */
+	bed_frozen += 60000;
+	assert_string_equal(ask(&bed, "{\"command\":\"flush\"}\n"),
+			    "{\"flushed\":{\"removed\":0,\"failed\":0}}\n{\"result\":\"ok\"}\n");
+	assert_int_equal(bed.announced, 1);
+	assert_int_equal(engine_epoch(bed.engine, bed_frozen), 60);
+	assert_non_null(strstr(ask(&bed, "{\"command\":\"flush\",\"origin\":\"static\"}\n"),
+			       "\"bad-request\""));
+	assert_int_equal(fake_firewall_count(bed.firewall), 1);
+	close(end.fd);
+	bed_close(&bed);
+	bed_frozen = 0;
+}
+
+/* Many end in pieces.  What is mapped between them stays, and what the kernel would not let go of
+ * is counted. */
+static void
+flushing_many(void **state)
+{
+	struct bed_wish late = {ORIGIN_PCP, TRANSPORT_UDP, "192.168.1.11", 4000, 600, ""};
+	struct bed bed;
+	size_t before = MANY, left;
+	unsigned turns;
+
+	(void)state;
+	bed_open(&bed, false, getegid(), 0);
+	map_many(&bed, MANY);
+	open_end(&bed);
+	say("{\"command\":\"flush\"}\n");
+	for (turns = 0; !answered() && turns < MANY; turns++) {
+		/* The first attempt of a piece, and the one without those it objects to. */
+		if (turns == 4)
+			fake_firewall_fail_commits(bed.firewall, 1, ENOMEM);
+		bed_turn(&bed);
+		take(1 << 20);
+		left = lease_table_count(engine_leases(bed.engine));
+		assert_in_range(before - left, 0, 128);
+		before = left;
+		if (turns == 4) {
+			bed_map(&bed, &late);
+			before++;
+		}
+	}
+	assert_true(turns > MANY / 128);
+	left = lease_table_count(engine_leases(bed.engine)) - 1;
+	assert_in_range(left, 1, 128);
+	assert_int_equal(fake_firewall_count(bed.firewall), left + 1);
+	assert_non_null(strstr(end.text, "{\"result\":\"failed\",\"message\":\""));
+	assert_int_equal(engine_counters(bed.engine)->removed, MANY - left);
+	assert_int_equal(bed.announced, 1);
+	ask(&bed, "{\"command\":\"flush\",\"client\":\"192.168.1.10\"}\n");
+	assert_non_null(strstr(end.text, "{\"result\":\"ok\"}"));
+	assert_int_equal(lease_table_count(engine_leases(bed.engine)), 1);
+	close(end.fd);
+	bed_close(&bed);
+}
+
 /* The ids in the text, in order, must grow; how many there are. */
 static unsigned
 assert_ids_grow(const char *text)
@@ -745,6 +854,11 @@ who_may_what(void **state)
 			assert_int_equal(lease_table_by_id(engine_leases(bed.engine), i + 1) ==
 					     NULL,
 					 users[i].member);
+			if (!strstr(ask(&bed, "{\"command\":\"flush\"}\n"),
+				    users[i].member ? "\"ok\"" : "\"not-permitted\""))
+				fail_msg("flush by %s: %s", users[i].who, end.text);
+			assert_int_equal(lease_table_count(engine_leases(bed.engine)) == 0,
+					 users[i].member);
 			close(end.fd);
 		}
 		bed_close(&bed);
@@ -881,6 +995,8 @@ main(void)
 	    cmocka_unit_test(filters),
 	    cmocka_unit_test(status_says_it_all),
 	    cmocka_unit_test(removal),
+	    cmocka_unit_test(flushing),
+	    cmocka_unit_test(flushing_many),
 	    cmocka_unit_test(list_in_pages),
 	    cmocka_unit_test(list_survives_changes),
 	    cmocka_unit_test(stalled_reader_is_dropped),

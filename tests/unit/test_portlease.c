@@ -374,6 +374,36 @@ removing(void **state)
 }
 
 static void
+flushing(void **state)
+{
+	(void)state;
+	map_some();
+	assert_int_equal(run("flush --protocol pcp"), DONE);
+	assert_string_equal(ran.out, "removed 1 lease\n");
+	assert_int_equal(run("flush --json"), DONE);
+	assert_string_equal(ran.out, "{\"removed\":2,\"failed\":0,\"result\":\"ok\"}\n");
+	assert_int_equal(run("flush"), DONE);
+	assert_string_equal(ran.out, "removed 0 leases\n");
+	run("flush --protocol static");
+	assert_refused(USAGE, "a forward is ended by its name");
+	run("flush --sessions");
+	assert_refused(USAGE, "--sessions is not an option of flush");
+	unmap();
+	bed_open(&served.bed, true, getegid(), 0);
+	bed_map(&served.bed,
+		&(struct bed_wish){ORIGIN_PCP, TRANSPORT_TCP, "192.168.1.10", 8080, 600, ""});
+	fake_firewall_fail_commits(served.bed.firewall, 2, ENOMEM);
+	serve();
+	assert_int_equal(run("flush"), REFUSED);
+	assert_string_equal(ran.out, "removed 0 leases\n");
+	assert_string_equal(ran.err,
+			    "portlease: 1 could not be ended and are still there; see the log\n");
+	assert_int_equal(run("flush --json"), REFUSED);
+	assert_string_equal(ran.out, "{\"removed\":0,\"failed\":1,\"result\":\"failed\"}\n");
+	unmap();
+}
+
+static void
 status(void **state)
 {
 	json_t *root;
@@ -841,7 +871,7 @@ manual_knows_every_field(void **state)
 		  check_keys(json_object_get(lan, "worker"));
 	fields += check_keys(json_array_get(json_object_get(root, "foreign_chains"), 0));
 	json_decref(root);
-	fields += 2 + 2 + 2; /* of remove, add and version */
+	fields += 2 + 3 + 2 + 2; /* of remove, flush, add and version */
 	/* Nor does it know more, beside the titles. */
 	for (const char *line = page; (line = strstr(line, " Ta ")); line = strchr(line, '\n'))
 		rows++;
@@ -888,6 +918,7 @@ main(void)
 	    cmocka_unit_test(show),
 	    cmocka_unit_test(leases_of_upnp),
 	    cmocka_unit_test(removing),
+	    cmocka_unit_test(flushing),
 	    cmocka_unit_test(status),
 	    cmocka_unit_test(warnings_in_status),
 	    cmocka_unit_test(versions),
