@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * In place of what is shipped: writes the name of each point passed into the file
- * PORTLEASE_CRASH_LOG.  PORTLEASE_CRASH_AT=NAME[:N] ends the process where that file gets its Nth
- * line of that name (else the first), whichever process wrote those before: so that it happens
- * once.
+ * PORTLEASE_CRASH_LOG, while there is one.  PORTLEASE_CRASH_AT=NAME[:N] ends the process where that
+ * file gets its Nth line of that name (else the first), whichever process wrote those before: it
+ * happens once.
  */
 #include "../../backend/crash_point.h"
 
@@ -37,7 +37,9 @@ crash_point(const char *name)
 	const int size = snprintf(line, sizeof(line), "%s\n", name);
 	const int fd = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
 
-	if (fd < 0 || write(fd, line, (size_t)size) != size)
+	if (fd < 0)
+		return;
+	if (write(fd, line, (size_t)size) != size)
 		abort();
 	close(fd);
 	if (!at || strncmp(at, name, length) != 0 || (at[length] && at[length] != ':'))

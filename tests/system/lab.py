@@ -364,6 +364,7 @@ class Daemon:
     def __init__(self, lab, extra="", lan=("br-lan",), wan="", wan_name="wan0", build=None, start=True, within=()):
         self.lab = lab
         self.within = within  # a command that starts it
+        self.environment = {}
         self.build = os.path.abspath(build or SANITIZED)
         lab.daemons += 1
         self.name = f"portleased-{lab.daemons}"
@@ -383,7 +384,7 @@ class Daemon:
     def start(self, ready=True):
         with open(self.log_path, "ab") as log:
             self.process = self.lab.gw.start(*self.within, self.build + "/portleased", "-f", self.config,
-                                             stderr=log, stdout=log, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1"})
+                                             stderr=log, stdout=log, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1", **self.environment})
         if ready:
             wait_for(self.answers, 10, f"{self.name} answers; it said:\n{self.log()}")
 
