@@ -77,4 +77,11 @@ void lease_store_set_state(struct lease_store *, const struct lease_store_state 
 			   const struct lease_store_stamp *now);
 int lease_store_commit(struct lease_store *, struct fault *);
 
+/*
+ * What commits leave to be done every megabyte or so: brings the log back into the file, and gives
+ * back what is free in it.  Waits for the disk a few times: to be called when nobody waits for an
+ * answer, after each commit.  Does nothing most times.
+ */
+void lease_store_tidy(struct lease_store *);
+
 #endif

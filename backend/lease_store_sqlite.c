@@ -15,7 +15,12 @@
 #include "crash_point.h"
 
 #define FILE_NAME "journal.db"
-enum { ASIDE_MAX = 1000, APPLICATION_ID = 0x706c6a31, VACUUM_PAGES = 64 };
+enum {
+	ASIDE_MAX = 1000,
+	APPLICATION_ID = 0x706c6a31,
+	LOG_PAGES = 1024, /* the log goes back into the file when it has so many */
+	VACUUM_PAGES = 256
+};
 
 enum statement {
 	BEGIN,
@@ -36,6 +41,7 @@ struct lease_store {
 	enum lease_store_sync sync;
 	sqlite3 *db; /* NULL: not open */
 	sqlite3_stmt *statement[STATEMENTS];
+	int logged; /* pages in the log */
 	bool began;
 	int error; /* of the transaction: 0 or -errno */
 	struct fault fault;
@@ -137,6 +143,7 @@ close_file(struct lease_store *s)
 	}
 	sqlite3_close(s->db);
 	s->db = NULL;
+	s->logged = 0;
 	s->began = false;
 	s->error = 0;
 }
@@ -227,14 +234,29 @@ lease_store_set_sync(struct lease_store *s, enum lease_store_sync sync)
 }
 
 static int
+note_log(void *store, sqlite3 *db, const char *name, int pages)
+{
+	(void)db;
+	(void)name;
+	((struct lease_store *)store)->logged = pages;
+	return SQLITE_OK;
+}
+
+/*
+ * A page is the least that is written, and holds some seven leases: larger ones cost more of the
+ * disk for a renewal, smaller ones more calls for a batch.  A log that was once longer than usual
+ * is cut; else it keeps its length, since to write over it costs half of what to prolong it does.
+ */
+static int
 set_up(struct lease_store *s)
 {
-	/* The vacuum's kind before the first table. */
-	int code = execute(s, "PRAGMA auto_vacuum = INCREMENTAL;"
-			      "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 256;"
-			      "PRAGMA journal_size_limit = 1048576; PRAGMA cache_size = -512;"
-			      "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF");
+	/* The pages' size and the vacuum's kind before the first table. */
+	int code = execute(s, "PRAGMA page_size = 1024; PRAGMA auto_vacuum = INCREMENTAL;"
+			      "PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 2097152;"
+			      "PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;"
+			      "PRAGMA trusted_schema = OFF");
 
+	sqlite3_wal_hook(s->db, note_log, s); /* in the place of automatic checkpoints */
 	return code == SQLITE_OK ? tell_sync(s) : code;
 }
 
@@ -546,19 +568,6 @@ was_taken_away(struct lease_store *s)
 	       moved;
 }
 
-/* What many leases left behind; a little each time. */
-static void
-vacuum(struct lease_store *s)
-{
-	sqlite3_stmt *free_pages = s->statement[FREE_PAGES];
-	bool many = sqlite3_step(free_pages) == SQLITE_ROW &&
-		    sqlite3_column_int(free_pages, 0) > VACUUM_PAGES;
-
-	sqlite3_reset(free_pages);
-	if (many)
-		execute(s, "PRAGMA incremental_vacuum(64)");
-}
-
 int
 lease_store_commit(struct lease_store *s, struct fault *fault)
 {
@@ -576,7 +585,29 @@ lease_store_commit(struct lease_store *s, struct fault *fault)
 		execute(s, "ROLLBACK");
 	s->began = false;
 	s->error = 0;
-	if (!error)
-		vacuum(s);
 	return error;
+}
+
+/* What many leases left behind. */
+static void
+vacuum(struct lease_store *s)
+{
+	sqlite3_stmt *free_pages = s->statement[FREE_PAGES];
+	bool many = sqlite3_step(free_pages) == SQLITE_ROW &&
+		    sqlite3_column_int(free_pages, 0) > VACUUM_PAGES;
+
+	sqlite3_reset(free_pages);
+	if (many)
+		execute(s, "PRAGMA incremental_vacuum(1024)");
+}
+
+/* If it fails, all is still in the log, and it is tried again after the next commit. */
+void
+lease_store_tidy(struct lease_store *s)
+{
+	if (!s->db || s->began || s->logged < LOG_PAGES)
+		return;
+	vacuum(s);
+	s->logged = 0;
+	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }

@@ -308,6 +308,7 @@ on_leases_changed(void *arg)
 		upnp_changed(d->upnp);
 	if (d->reload == RELOAD_REVIEW && !engine_reviews(d->engine))
 		finish_reload(d, NULL);
+	lease_store_tidy(d->store);
 }
 
 static void

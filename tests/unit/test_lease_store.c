@@ -447,8 +447,34 @@ copy_now(void)
 	open_copy(FILE_NAME, FILE_NAME "-wal");
 }
 
+/* Leases that are gone again, and a log that is due to go back into the file. */
+static void
+fill_log(uint64_t first)
+{
+	const struct lease_record r = some_record(1);
+
+	lease_store_set_sync(store, LEASE_STORE_OFF); /* faster */
+	lease_store_begin(store);
+	for (uint64_t id = first; id < first + 2500; id++) {
+		const struct lease_record gone = some_record(id);
+
+		lease_store_put(store, &gone, &stamp);
+	}
+	assert_int_equal(lease_store_commit(store, &fault), 0);
+	lease_store_begin(store);
+	for (uint64_t id = first; id < first + 2500; id++)
+		lease_store_drop(store, id);
+	assert_int_equal(lease_store_commit(store, &fault), 0);
+	while (disk_size(FILE_NAME "-wal") < 1100L << 10) {
+		lease_store_begin(store);
+		lease_store_put(store, &r, &stamp);
+		assert_int_equal(lease_store_commit(store, &fault), 0);
+	}
+	lease_store_set_sync(store, LEASE_STORE_FULL);
+}
+
 /* The process dies after any one write: from the file's first, while it is being made, over the
- * log's return into the file. */
+ * log's return into the file, to the end. */
 static void
 test_killed_after_any_write(void **s)
 {
@@ -460,9 +486,17 @@ test_killed_after_any_write(void **s)
 	store = open_in(disk.folder, "");
 	for (committed = 0; committed < 12; committed++)
 		assert_int_equal(put(committed + 1), 0);
+	disk.wrote = NULL;
+	fill_log(1000);
+	disk.wrote = copy_now;
+	copies = 0;
+	lease_store_tidy(store);
+	assert_true(copies > 30);
+	copies = 0;
+	assert_int_equal(put(1), 0);
 	lease_store_free(store);
 	disk.wrote = NULL;
-	assert_true(copies > 30);
+	assert_true(copies > 3);
 	store = open_in(disk.folder, "");
 	load(store);
 	assert_int_equal(rows, 12);
@@ -479,7 +513,55 @@ test_the_power_fails_after_a_commit(void **s)
 		committed = id;
 		open_copy(FILE_NAME ".synced", FILE_NAME "-wal.synced");
 		assert_int_equal(rows, committed);
+		if (id % 25 != 0)
+			continue;
+		fill_log(1000);
+		lease_store_tidy(store);
+		open_copy(FILE_NAME ".synced", FILE_NAME "-wal.synced");
+		assert_int_equal(rows, committed);
 	}
+}
+
+/* Whoever waits for a commit does not wait for that, too. */
+static void
+test_only_a_long_log_goes_back_into_the_file(void **s)
+{
+	long before;
+
+	(void)s;
+	assert_int_equal(put(1), 0);
+	disk.writes = 0;
+	lease_store_tidy(store);
+	assert_int_equal(disk.writes, 0);
+	before = disk_size(FILE_NAME);
+	fill_log(1000);
+	assert_int_equal(disk_size(FILE_NAME), before);
+	disk.writes = disk.syncs = 0;
+	lease_store_tidy(store);
+	assert_true(disk.writes > 0 && disk.syncs > 0);
+	before = disk_size(FILE_NAME "-wal");
+	disk.writes = 0;
+	lease_store_tidy(store);
+	assert_int_equal(disk.writes, 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(put(1), 0);
+	assert_int_equal(disk_size(FILE_NAME "-wal"), before);
+}
+
+static void
+test_a_disk_that_fails_as_the_log_goes_back(void **s)
+{
+	(void)s;
+	assert_int_equal(put(1), 0);
+	fill_log(1000);
+	disk.fails = SQLITE_FULL;
+	lease_store_tidy(store);
+	disk.fails = 0;
+	assert_int_equal(put(2), 0);
+	lease_store_tidy(store);
+	reopen();
+	load(store);
+	assert_int_equal(rows, 2);
 }
 
 static void
@@ -537,6 +619,7 @@ test_the_files_stay_small(void **s)
 			for (uint64_t i = id; i < id + 50; i++)
 				lease_store_drop(store, i);
 			assert_int_equal(lease_store_commit(store, &fault), 0);
+			lease_store_tidy(store);
 		}
 	}
 	assert_true(disk_size(FILE_NAME "-wal") <= 4 << 20);
@@ -561,6 +644,8 @@ main(void)
 	    TEST(test_no_folder),
 	    TEST(test_killed_after_any_write),
 	    TEST(test_the_power_fails_after_a_commit),
+	    TEST(test_only_a_long_log_goes_back_into_the_file),
+	    TEST(test_a_disk_that_fails_as_the_log_goes_back),
 	    TEST(test_what_a_commit_syncs),
 	    TEST(test_writes_are_few),
 	    TEST(test_the_files_stay_small),
