@@ -77,6 +77,39 @@ int firewall_create(struct firewall *, const struct firewall_network *, struct f
 /* Takes the table away.  No table: 0. */
 int firewall_destroy(struct firewall *, struct fault *);
 
+/* The mappings that the table shall hold, one a call: that after *cursor, which is 0 at first, and
+ * is moved on.  False: no more. */
+typedef bool firewall_next_fn(void *arg, uint64_t *cursor, struct mapping *);
+
+struct firewall_wanted {
+	firewall_next_fn *next; /* each with a comment that lives until the next call */
+	void *arg;
+	uint64_t early; /* an element is right, too, that ends so many milliseconds too early */
+};
+
+enum { FIREWALL_TIMEOUT_LATE = 1000 }; /* or so many too late */
+
+/* What was done to how many elements; a mapping has up to four. */
+struct firewall_agreement {
+	size_t kept, added, replaced, removed;
+};
+
+/*
+ * Goes on with the table that is there: in one transaction the chains, rules and the network become
+ * ours, and its elements those of the mappings; elements that are right are not touched.  Of a
+ * table that is intact only what differs.  Nothing may be staged.  -ENOENT: there is none of this
+ * layout; -errno: it could not be done; in both cases nothing was, and the table is to be created.
+ */
+int firewall_adopt(struct firewall *, const struct firewall_network *,
+		   const struct firewall_wanted *, struct firewall_agreement *, struct fault *);
+
+/* A mapping that the table holds, without .outbound and .reserves; .timeout is what is left of
+ * lifetime.  Texts live as long as the call. */
+typedef void firewall_held_fn(void *arg, const struct mapping *, uint64_t lifetime);
+/* Tells each, in no order, and some twice if the table changes meanwhile.  -ENOENT: there is no
+ * table of this layout. */
+int firewall_load(struct firewall *, firewall_held_fn *, void *arg, struct fault *);
+
 /* Swaps what changed in the network, in one transaction; mappings stay.  Nothing may be staged. */
 int firewall_set_network(struct firewall *, const struct firewall_network *, struct fault *);
 

@@ -23,17 +23,19 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include "nft_difference.h"
 #include "nft_layout.h"
 #include "nft_message.h"
 
 enum {
 	STAGED_MAX = 2 * FIREWALL_CHUNK, /* a renewal is two changes */
 	STAGED_SIZE = STAGED_MAX * NFT_CHANGE_MAX + NFT_MESSAGE_MAX,
-	REPLY_SIZE = 32 * 1024,	       /* the kernel's dumps come in pieces of at most this */
-	SEND_BUFFER = 2 * 1024 * 1024, /* a transaction is one message to it */
+	REPLY_SIZE = 32 * 1024,		/* the kernel's dumps come in pieces of at most this */
+	SEND_BUFFER = 32 * 1024 * 1024, /* a transaction is one message to it */
 	RECEIVE_BUFFER = 1024 * 1024,
 	WATCH_BURST = 256,  /* commits looked at in one turn */
 	LOOK_ATTEMPTS = 8,  /* a dump that somebody's commit interrupts is begun again */
+	ADOPT_ATTEMPTS = 3, /* what ends meanwhile fails a transaction */
 	SEQUENCE_BATCH = 0, /* from 1 on: numbers of staged changes; then NFT_SEQUENCE_TABLE */
 };
 
@@ -190,17 +192,28 @@ error_of(const struct nlmsghdr *m)
 
 /* Is our table there as we made it? */
 
+/* A table of ours, as the kernel tells it. */
+struct table {
+	uint64_t handle; /* 0: there is none */
+	bool works;
+	bool fits; /* it is of our layout */
+};
+
 static void
 take_table(struct firewall *f, const struct nlmsghdr *m, void *argument)
 {
-	bool *intact = argument;
-	const struct nlattr *flags;
+	struct table *table = argument;
+	const struct nlattr *flags, *userdata;
 
+	(void)f;
 	if (m->nlmsg_type != NFT_TYPE(NFT_MSG_NEWTABLE))
 		return;
 	flags = attribute_of(m, NFTA_TABLE_FLAGS, sizeof(uint32_t));
-	*intact = handle_of(m, NFTA_TABLE_HANDLE) == f->table &&
-		  !(flags && ntohl(mnl_attr_get_u32(flags)) & NFT_TABLE_F_DORMANT);
+	userdata = attribute_of(m, NFTA_TABLE_USERDATA, 1);
+	table->handle = handle_of(m, NFTA_TABLE_HANDLE);
+	table->works = !(flags && ntohl(mnl_attr_get_u32(flags)) & NFT_TABLE_F_DORMANT);
+	table->fits = userdata && nft_layout_is_named(mnl_attr_get_payload(userdata),
+						      mnl_attr_get_payload_len(userdata));
 }
 
 struct seen {
@@ -267,14 +280,23 @@ layout_batch(struct firewall *f)
 	return (struct nft_batch){.bytes = f->layout_bytes, .size = sizeof(f->layout_bytes)};
 }
 
+static struct table
+find_table(struct firewall *f)
+{
+	struct nft_batch question = layout_batch(f);
+	struct table table = {0};
+
+	nft_layout_ask_table(&question);
+	ask(f, &question, take_table, &table);
+	return table;
+}
+
 static bool
 table_is_ours(struct firewall *f)
 {
-	struct nft_batch question = layout_batch(f);
-	bool intact = false;
+	const struct table table = find_table(f);
 
-	nft_layout_ask_table(&question);
-	return ask(f, &question, take_table, &intact) && intact;
+	return table.works && table.handle == f->table;
 }
 
 static bool
@@ -524,6 +546,194 @@ firewall_create(struct firewall *f, const struct firewall_network *network, stru
 	f->created = true;
 	f->lost = f->other_options = false;
 	return 0;
+}
+
+/* Adoption */
+
+struct dump {
+	nft_element_fn *take;
+	void *arg;
+	bool interrupted;
+};
+
+static void
+take_dumped(struct firewall *f, const struct nlmsghdr *m, void *argument)
+{
+	struct dump *dump = argument;
+
+	(void)f;
+	if (m->nlmsg_flags & NLM_F_DUMP_INTR)
+		dump->interrupted = true;
+	if (m->nlmsg_type == NFT_TYPE(NFT_MSG_NEWSETELEM))
+		nft_each_element(m, dump->take, dump->arg);
+}
+
+/* All that a set of mappings holds.  False: somebody's commit came between. */
+static bool
+dump(struct firewall *f, const char *set, nft_element_fn *take, void *arg)
+{
+	struct nft_batch question = layout_batch(f);
+	struct dump to = {take, arg, false};
+
+	nft_ask_elements(&question, set);
+	return ask(f, &question, take_dumped, &to) && !to.interrupted;
+}
+
+static void
+take_held(void *arg, const struct nft_part *part, uint64_t lifetime)
+{
+	(void)lifetime;
+	nft_difference_holds(arg, part);
+}
+
+static bool
+read_held(struct firewall *f, struct nft_difference *difference)
+{
+	const char *set;
+
+	for (int attempt = 0; attempt < LOOK_ATTEMPTS; attempt++) {
+		bool whole = true;
+
+		nft_difference_forget_held(difference);
+		for (size_t i = 0; whole && (set = nft_mapping_set(i)); i++)
+			whole = dump(f, set, take_held, difference);
+		if (whole)
+			return true;
+	}
+	return false;
+}
+
+static void
+read_wanted(const struct firewall_wanted *wanted, struct nft_difference *difference)
+{
+	struct mapping mapping;
+
+	for (uint64_t cursor = 0; wanted->next(wanted->arg, &cursor, &mapping);)
+		nft_difference_wants(difference, &mapping);
+}
+
+/* What of the table beside the mappings is not as it shall be. */
+static void
+put_frame(struct firewall *f, bool intact, const struct firewall_network *network,
+	  struct nft_batch *batch)
+{
+	if (intact)
+		nft_layout_change(batch, &f->options, &f->network, network, f->other_options);
+	else
+		nft_layout_adopt(batch, &f->options, network);
+}
+
+static int
+send_difference(struct firewall *f, bool intact, const struct firewall_network *network,
+		const struct nft_difference *difference, struct fault *fault)
+{
+	struct nft_batch all = {.size = NFT_LAYOUT_SIZE + nft_difference_size(difference)};
+	int result;
+
+	all.bytes = malloc(all.size);
+	if (!all.bytes)
+		return fault_set(fault, ENOMEM, "cannot make the table " NFT_TABLE " agree");
+	put_frame(f, intact, network, &all);
+	nft_difference_put(difference, &all, NFT_SEQUENCE_TABLE);
+	result = all.used || all.full ? transact(f, &all, fault) : 0;
+	free(all.bytes);
+	return result;
+}
+
+static int
+adopt(struct firewall *f, const struct firewall_network *network,
+      const struct firewall_wanted *wanted, struct firewall_agreement *found, struct fault *fault)
+{
+	const struct table table = find_table(f);
+	bool intact = table_is_intact(f);
+	struct nft_difference *difference;
+	int result;
+
+	if (!table.works || !table.fits)
+		return fault_set(fault, ENOENT, "there is no table " NFT_TABLE " of this layout");
+	difference = nft_difference_new();
+	if (!difference)
+		return fault_set(fault, ENOMEM, "cannot read the table " NFT_TABLE);
+	read_wanted(wanted, difference);
+	if (!read_held(f, difference))
+		result = fault_set(fault, EBUSY, "the table " NFT_TABLE " keeps changing");
+	else if (!nft_difference_find(difference, wanted->early, found))
+		result = fault_set(fault, ENOMEM, "cannot read the table " NFT_TABLE);
+	else
+		result = send_difference(f, intact, network, difference, fault);
+	nft_difference_free(difference);
+	if (!result)
+		f->table = table.handle;
+	return result;
+}
+
+int
+firewall_adopt(struct firewall *f, const struct firewall_network *network,
+	       const struct firewall_wanted *wanted, struct firewall_agreement *found,
+	       struct fault *fault)
+{
+	int result = -ENOENT;
+
+	for (int i = 0; i < ADOPT_ATTEMPTS; i++) {
+		result = adopt(f, network, wanted, found, fault);
+		if (!result || !find_table(f).fits)
+			break;
+	}
+	if (result)
+		return result;
+	f->network = *network;
+	f->created = true;
+	f->lost = f->other_options = false;
+	return 0;
+}
+
+struct loading {
+	firewall_held_fn *take;
+	void *arg;
+	uint64_t ftp[65536 / 64]; /* external ports */
+};
+
+static void
+take_loaded(void *arg, const struct nft_part *part, uint64_t lifetime)
+{
+	struct loading *to = arg;
+	struct mapping mapping;
+	uint16_t port;
+
+	if (strcmp(part->set, "ftp4") == 0) {
+		port = (uint16_t)(part->key[0] << 8 | part->key[1]);
+		to->ftp[port / 64] |= UINT64_C(1) << port % 64;
+	} else if (nft_mapping_of(part, &mapping)) {
+		port = mapping.external_port;
+		if (mapping.transport == TRANSPORT_TCP && !mapping.more_ports &&
+		    to->ftp[port / 64] >> port % 64 & 1)
+			mapping.helper = HELPER_FTP;
+		to->take(to->arg, &mapping, lifetime);
+	}
+}
+
+static bool
+load(struct firewall *f, struct loading *to)
+{
+	const char *set;
+	bool whole = true;
+
+	for (size_t i = 0; whole && (set = nft_mapping_set(i)); i++)
+		whole = dump(f, set, take_loaded, to);
+	return whole;
+}
+
+int
+firewall_load(struct firewall *f, firewall_held_fn *take, void *arg, struct fault *fault)
+{
+	struct loading to = {take, arg, {0}};
+
+	if (!find_table(f).fits)
+		return fault_set(fault, ENOENT, "there is no table " NFT_TABLE " of this layout");
+	for (int i = 0; i < LOOK_ATTEMPTS; i++)
+		if (load(f, &to))
+			return 0;
+	return fault_set(fault, EBUSY, "the table " NFT_TABLE " keeps changing");
 }
 
 int

@@ -6,7 +6,9 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -418,6 +420,95 @@ put_table(struct nft_batch *batch, const char *name, uint16_t message, uint16_t 
 	nft_message_close(batch, m);
 }
 
+/* FNV-1a */
+static uint32_t
+hash(uint32_t so_far, const void *bytes, size_t size)
+{
+	const uint8_t *p = bytes;
+
+	for (size_t i = 0; i < size; i++)
+		so_far = (so_far ^ p[i]) * 16777619U;
+	return so_far;
+}
+
+static uint32_t
+hash_text(uint32_t so_far, const char *text)
+{
+	return text ? hash(so_far, text, strlen(text) + 1) : hash(so_far, "", 1);
+}
+
+static uint32_t
+hash_numbers(uint32_t so_far, const uint32_t *numbers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const uint32_t number = htonl(numbers[i]);
+
+		so_far = hash(so_far, &number, sizeof(number));
+	}
+	return so_far;
+}
+
+/* Of what a table cannot be given without being made anew; rules can. */
+void
+nft_layout_name(char out[NFT_LAYOUT_NAME_SIZE])
+{
+	uint32_t number = 2166136261U;
+
+	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+		const struct set *s = &sets[i];
+		const uint32_t numbers[] = {s->flags,	  s->key_type, s->key_size, s->data_type,
+					    s->data_size, s->order,    s->size,	    s->counter};
+
+		number = hash_text(number, s->name);
+		number = hash_text(number, s->fields);
+		number = hash_numbers(number, numbers, sizeof(numbers) / sizeof(*numbers));
+	}
+	for (size_t i = 0; i < sizeof(chains) / sizeof(*chains); i++) {
+		const struct chain *c = &chains[i];
+		const uint32_t numbers[] = {c->hook, (uint32_t)c->priority};
+
+		number = hash_text(number, c->name);
+		number = hash_text(number, c->type);
+		number = hash_numbers(number, numbers, sizeof(numbers) / sizeof(*numbers));
+	}
+	snprintf(out, NFT_LAYOUT_NAME_SIZE, "layout %08" PRIx32, number);
+}
+
+/* As `nft` writes comments: type, length, text with its NUL.  Returns how long. */
+static size_t
+layout_comment(uint8_t out[2 + NFT_LAYOUT_NAME_SIZE])
+{
+	size_t size;
+
+	nft_layout_name((char *)out + 2);
+	size = strlen((char *)out + 2) + 1;
+	out[0] = NFTNL_UDATA_TABLE_COMMENT;
+	out[1] = (uint8_t)size;
+	return 2 + size;
+}
+
+bool
+nft_layout_is_named(const void *userdata, size_t size)
+{
+	uint8_t comment[2 + NFT_LAYOUT_NAME_SIZE];
+
+	return size == layout_comment(comment) && memcmp(userdata, comment, size) == 0;
+}
+
+static void
+put_our_table(struct nft_batch *batch)
+{
+	uint8_t comment[2 + NFT_LAYOUT_NAME_SIZE];
+	struct nlmsghdr *m = nft_message_open(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO,
+					      NFT_SEQUENCE_TABLE);
+
+	if (!m)
+		return;
+	mnl_attr_put_strz(m, NFTA_TABLE_NAME, NFT_TABLE);
+	mnl_attr_put(m, NFTA_TABLE_USERDATA, layout_comment(comment), comment);
+	nft_message_close(batch, m);
+}
+
 static void
 put_ftp_helper(struct nft_batch *batch, const char *table)
 {
@@ -740,6 +831,14 @@ put_lan(struct nft_batch *batch, const struct firewall_network *network)
 }
 
 static void
+put_network(struct nft_batch *batch, const struct firewall_network *network)
+{
+	put_wan_interface(batch, network);
+	put_wan_addresses(batch, network);
+	put_lan(batch, network);
+}
+
+static void
 put_flush_set(struct nft_batch *batch, const char *set)
 {
 	nft_put_elements(batch,
@@ -754,7 +853,7 @@ nft_layout_create(struct nft_batch *batch, const struct firewall_options *option
 		  const struct firewall_network *network)
 {
 	nft_layout_destroy(batch);
-	put_table(batch, NFT_TABLE, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO);
+	put_our_table(batch);
 	if (options->ftp)
 		put_ftp_helper(batch, NFT_TABLE);
 	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
@@ -762,9 +861,27 @@ nft_layout_create(struct nft_batch *batch, const struct firewall_options *option
 	for (size_t i = 0; i < sizeof(chains) / sizeof(*chains); i++)
 		put_chain(batch, NFT_TABLE, &chains[i]);
 	put_rules(batch, NULL, options, network);
-	put_wan_interface(batch, network);
-	put_wan_addresses(batch, network);
-	put_lan(batch, network);
+	put_network(batch, network);
+}
+
+/* Sets and chains that are there as they shall be are left alone by the kernel. */
+void
+nft_layout_adopt(struct nft_batch *batch, const struct firewall_options *options,
+		 const struct firewall_network *network)
+{
+	static const char *const network_sets[NFT_NETWORK_SETS] = {"wanif", "wan4", "lan4"};
+
+	put_all_rules_of(batch, NFT_MSG_DELRULE, 0, NULL);
+	if (options->ftp)
+		put_ftp_helper(batch, NFT_TABLE);
+	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
+		put_set(batch, &sets[i], 0);
+	for (size_t i = 0; i < sizeof(chains) / sizeof(*chains); i++)
+		put_chain(batch, NFT_TABLE, &chains[i]);
+	for (size_t i = 0; i < NFT_NETWORK_SETS; i++)
+		put_flush_set(batch, network_sets[i]);
+	put_rules(batch, NULL, options, network);
+	put_network(batch, network);
 }
 
 void

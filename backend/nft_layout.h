@@ -22,14 +22,24 @@ enum {
  * kernel. */
 void nft_layout_create(struct nft_batch *, const struct firewall_options *,
 		       const struct firewall_network *);
+/* Chains, rules and network of a table of this layout, as nft_layout_create() makes them; its
+ * mappings stay. */
+void nft_layout_adopt(struct nft_batch *, const struct firewall_options *,
+		      const struct firewall_network *);
 void nft_layout_destroy(struct nft_batch *);
+
+/* The table's comment: which sets and chains it is made of. */
+enum { NFT_LAYOUT_NAME_SIZE = 32 };
+void nft_layout_name(char out[NFT_LAYOUT_NAME_SIZE]);
+/* Is this it, as the table's user data? */
+bool nft_layout_is_named(const void *userdata, size_t size);
 /* Transactions that change nothing, and fail where the kernel has no helper for FTP, or no resets.
  */
 void nft_layout_probe_ftp(struct nft_batch *);
 void nft_layout_probe_resets(struct nft_batch *);
 
-/* What differs between two networks; nothing if nothing does.  other_options: the table was made for
- * others. */
+/* What differs between two networks; nothing if nothing does.  other_options: the table was made
+ * for others. */
 void nft_layout_change(struct nft_batch *, const struct firewall_options *,
 		       const struct firewall_network *from, const struct firewall_network *to,
 		       bool other_options);

@@ -15,8 +15,12 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
-/* `nft` refuses to load a longer comment (128 with the NUL), so a saved dump would be unusable. */
-enum { COMMENT_MAX = 127 };
+/* `nft` refuses to load a longer comment, so a saved dump would be unusable. */
+enum { COMMENT_MAX = NFT_COMMENT_SIZE - 1 };
+
+/* Where what a mapping consists of is. */
+static const char *const mapping_sets[] = {"ftp4", "fwd4", "rfwd4",	"ffwd4",    "range4",
+					   "out4", "ext4", "rangeint4", "rangeext4"};
 
 struct port_key {
 	uint8_t transport;
@@ -102,21 +106,30 @@ put_verdict(struct nlmsghdr *m, const char *chain)
  * A quotation mark would end the comment in the text of a dump, and what follows would be loaded as
  * rules; a LAN host may have chosen the text.
  */
-static void
-put_comment(struct nlmsghdr *m, const char *comment)
+void
+nft_clean_comment(const char *comment, char out[NFT_COMMENT_SIZE])
 {
-	uint8_t userdata[2 + COMMENT_MAX + 1];
 	size_t length = strnlen(comment, COMMENT_MAX);
 
-	userdata[0] = NFTNL_UDATA_SET_ELEM_COMMENT;
-	userdata[1] = (uint8_t)(length + 1);
 	for (size_t i = 0; i < length; i++) {
 		uint8_t c = (uint8_t)comment[i];
 
-		userdata[2 + i] = c < 0x20 || c == 0x7f || c == '"' ? '?' : c;
+		out[i] = c < 0x20 || c == 0x7f || c == '"' ? '?' : (char)c;
 	}
-	userdata[2 + length] = '\0';
-	mnl_attr_put(m, NFTA_SET_ELEM_USERDATA, 2 + length + 1, userdata);
+	out[length] = '\0';
+}
+
+static void
+put_comment(struct nlmsghdr *m, const char *comment)
+{
+	char userdata[2 + NFT_COMMENT_SIZE];
+	size_t size;
+
+	nft_clean_comment(comment, userdata + 2);
+	size = strlen(userdata + 2) + 1;
+	userdata[0] = NFTNL_UDATA_SET_ELEM_COMMENT;
+	userdata[1] = (char)size;
+	mnl_attr_put(m, NFTA_SET_ELEM_USERDATA, 2 + size, userdata);
 }
 
 static void
@@ -236,54 +249,114 @@ element_at(const struct place *place)
 	};
 }
 
-/* Adds or removes one element of another set. */
 static void
-put_other(struct nft_batch *batch, const struct nft_set_change *change, const char *set,
-	  const struct nft_element *element)
+copy(void *to, uint16_t *size_out, const void *from, size_t size)
 {
-	struct nft_set_change to = *change;
-
-	to.flags &= (uint16_t)~NLM_F_ECHO;
-	to.set = set;
-	nft_put_elements(batch, &to, element, 1);
+	memcpy(to, from, size);
+	*size_out = (uint16_t)size;
 }
 
-static void
-put_outbound(struct nft_batch *batch, const struct nft_set_change *to,
-	     const struct mapping *mapping, uint64_t timeout)
+/* first to last in a set of intervals; the same twice elsewhere. */
+static struct nft_part
+part_of(const char *set, const void *first, const void *last, size_t size)
+{
+	struct nft_part part = {.set = set};
+
+	copy(part.key, &part.key_size, first, size);
+	if (last)
+		memcpy(part.key_end, last, size);
+	part.interval = last;
+	return part;
+}
+
+/* The element that leads inside. */
+static struct nft_part
+forward_part(const struct mapping *mapping)
+{
+	const struct nft_name name = nft_name_of(mapping);
+	const struct place place = place_of(&name);
+	const struct socket_value internal = {.address =
+						  address_to_ipv4(&mapping->internal.address),
+					      .port = htons(mapping->internal.port)};
+	struct nft_part part =
+	    part_of(place.set, &place.first, place.interval ? &place.last : NULL, place.size);
+
+	copy(part.data, &part.data_size, &internal,
+	     mapping->more_ports ? sizeof(internal.address) : sizeof(internal));
+	part.timeout = mapping->timeout;
+	part.comment = mapping->comment;
+	return part;
+}
+
+static struct nft_part
+outbound_part(const struct mapping *mapping)
 {
 	const struct socket_key socket = {
 	    .transport = (uint8_t)mapping->transport,
 	    .socket = {.address = address_to_ipv4(&mapping->internal.address),
 		       .port = htons(mapping->internal.port)}};
 	const uint16_t port = htons(mapping->external_port);
-	struct nft_element back = {.key = &socket, .key_size = sizeof(socket), .timeout = timeout};
+	struct nft_part part = part_of("out4", &socket, NULL, sizeof(socket));
 
-	if (to->message == NFT_MSG_NEWSETELEM) {
-		back.data = &port;
-		back.data_size = sizeof(port);
-	}
-	put_other(batch, to, "out4", &back);
+	copy(part.data, &part.data_size, &port, sizeof(port));
+	part.timeout = mapping->timeout;
+	return part;
 }
 
 /* What a range has in place of out4 and ext4: its ports are the same on both sides. */
-static void
-put_range(struct nft_batch *batch, const struct nft_set_change *to, const struct mapping *mapping)
+static size_t
+range_parts(const struct mapping *mapping, struct nft_part *parts)
 {
 	const struct port_key first = port_key(mapping->transport, mapping->external_port);
 	const struct port_key last =
 	    port_key(mapping->transport, (uint32_t)mapping->external_port + mapping->more_ports);
 	const uint32_t address = address_to_ipv4(&mapping->internal.address);
 	const struct place_key from = {address, first}, until = {address, last};
+	size_t count = 0;
 
 	if (mapping->outbound)
-		put_other(batch, to, "rangeint4",
-			  &(struct nft_element){
-			      .key = &from, .key_end = &until, .key_size = sizeof(from)});
+		parts[count++] = part_of("rangeint4", &from, &until, sizeof(from));
 	if (mapping->reserves)
-		put_other(batch, to, "rangeext4",
-			  &(struct nft_element){
-			      .key = &first, .key_end = &last, .key_size = sizeof(first)});
+		parts[count++] = part_of("rangeext4", &first, &last, sizeof(first));
+	return count;
+}
+
+size_t
+nft_parts_of(const struct mapping *mapping, struct nft_part parts[NFT_PARTS_MAX])
+{
+	const struct port_key external = port_key(mapping->transport, mapping->external_port);
+	size_t count = 0;
+
+	parts[count++] = forward_part(mapping);
+	if (mapping->more_ports)
+		return count + range_parts(mapping, parts + count);
+	if (mapping->outbound)
+		parts[count++] = outbound_part(mapping);
+	if (mapping->reserves) {
+		parts[count] = part_of("ext4", &external, NULL, sizeof(external));
+		parts[count++].timeout = mapping->timeout;
+	}
+	if (mapping->reserves && mapping->helper == HELPER_FTP)
+		parts[count++] = part_of("ftp4", &external.port, NULL, sizeof(external.port));
+	return count;
+}
+
+struct nft_element
+nft_element_of(const struct nft_part *part, enum firewall_change change)
+{
+	struct nft_element element = {
+	    .key = part->key,
+	    .key_end = part->interval ? part->key_end : NULL,
+	    .key_size = part->key_size,
+	};
+
+	if (change == FIREWALL_REMOVE)
+		return element;
+	element.data = part->data_size ? part->data : NULL;
+	element.data_size = part->data_size;
+	element.timeout = part->timeout;
+	element.comment = part->comment;
+	return element;
 }
 
 void
@@ -291,42 +364,22 @@ nft_put_mapping(struct nft_batch *batch, enum firewall_change change, const stru
 		uint32_t sequence)
 {
 	bool add = change == FIREWALL_ADD;
-	const struct nft_name name = nft_name_of(mapping);
-	const struct place place = place_of(&name);
-	const struct socket_value internal = {.address =
-						  address_to_ipv4(&mapping->internal.address),
-					      .port = htons(mapping->internal.port)};
-	const struct port_key external = port_key(mapping->transport, mapping->external_port);
-	const uint64_t timeout = add ? mapping->timeout : 0;
-	struct nft_element forward = element_at(&place);
-	/* The echo of this delete tells its last count. */
-	const struct nft_set_change to = {.message = add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
-					  .flags = add ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_ECHO,
-					  .set = place.set,
-					  .sequence = sequence};
+	struct nft_part parts[NFT_PARTS_MAX];
+	size_t count = nft_parts_of(mapping, parts);
 
-	forward.timeout = timeout;
-	if (add) {
-		forward.data = &internal;
-		forward.data_size =
-		    mapping->more_ports ? sizeof(internal.address) : sizeof(internal);
-		forward.comment = mapping->comment;
+	for (size_t i = 0; i < count; i++) {
+		const struct nft_element element = nft_element_of(&parts[i], change);
+		/* The echo of this delete tells its last count. */
+		const uint16_t echo = i == 0 ? NLM_F_ECHO : 0;
+
+		nft_put_elements(batch,
+				 &(struct nft_set_change){
+				     .message = add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
+				     .flags = add ? NLM_F_CREATE | NLM_F_EXCL : echo,
+				     .set = parts[i].set,
+				     .sequence = sequence},
+				 &element, 1);
 	}
-	nft_put_elements(batch, &to, &forward, 1);
-	if (mapping->more_ports) {
-		put_range(batch, &to, mapping);
-		return;
-	}
-	if (mapping->outbound)
-		put_outbound(batch, &to, mapping, timeout);
-	if (mapping->reserves)
-		put_other(batch, &to, "ext4",
-			  &(struct nft_element){
-			      .key = &external, .key_size = sizeof(external), .timeout = timeout});
-	if (mapping->reserves && mapping->helper == HELPER_FTP)
-		put_other(batch, &to, "ftp4",
-			  &(struct nft_element){.key = &external.port,
-						.key_size = sizeof(external.port)});
 }
 
 void
@@ -406,5 +459,147 @@ nft_get_mapping(const struct nlmsghdr *m, struct nft_seen *seen)
 	seen->connections = count && mnl_attr_get_payload_len(count) == sizeof(uint64_t)
 				? be64toh(mnl_attr_get_u64(count))
 				: 0;
+	return true;
+}
+
+const char *
+nft_mapping_set(size_t number)
+{
+	return number < sizeof(mapping_sets) / sizeof(*mapping_sets) ? mapping_sets[number] : NULL;
+}
+
+void
+nft_ask_elements(struct nft_batch *batch, const char *set)
+{
+	nft_put_elements(batch,
+			 &(struct nft_set_change){
+			     .message = NFT_MSG_GETSETELEM, .flags = NLM_F_DUMP, .set = set},
+			 NULL, 0);
+}
+
+/* A value of at most so many octets; 0: there is none, or it is longer. */
+static uint16_t
+read_value(const struct nlattr *nest, uint8_t *out, size_t most)
+{
+	const struct nlattr *value = inside(nest, NFTA_DATA_VALUE);
+	size_t size = value ? mnl_attr_get_payload_len(value) : 0;
+
+	if (size > most)
+		return 0;
+	if (size)
+		memcpy(out, mnl_attr_get_payload(value), size);
+	return (uint16_t)size;
+}
+
+static uint64_t
+read_u64(const struct nlattr *attribute)
+{
+	return attribute && mnl_attr_get_payload_len(attribute) == sizeof(uint64_t)
+		   ? be64toh(mnl_attr_get_u64(attribute))
+		   : 0;
+}
+
+/* NULL: there is none that `nft` would show. */
+static const char *
+read_comment(const struct nlattr *userdata)
+{
+	size_t size = userdata ? mnl_attr_get_payload_len(userdata) : 0;
+	const uint8_t *bytes = userdata ? mnl_attr_get_payload(userdata) : NULL;
+
+	if (size < 3 || bytes[0] != NFTNL_UDATA_SET_ELEM_COMMENT || bytes[1] == 0 ||
+	    bytes[1] > size - 2 || bytes[1] > NFT_COMMENT_SIZE || bytes[2 + bytes[1] - 1] != '\0')
+		return NULL;
+	return (const char *)bytes + 2;
+}
+
+void
+nft_each_element(const struct nlmsghdr *m, nft_element_fn *take, void *arg)
+{
+	const struct nlattr *attribute, *list = NULL, *element;
+	const char *set = "";
+
+	mnl_attr_for_each(attribute, m, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_LIST_ELEMENTS)
+			list = attribute;
+		else if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_LIST_SET &&
+			 mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+			set = mnl_attr_get_str(attribute);
+	}
+	if (!list)
+		return;
+	mnl_attr_for_each_nested(element, list)
+	{
+		struct nft_part part = {.set = set};
+		uint64_t lifetime = read_u64(inside(element, NFTA_SET_ELEM_TIMEOUT));
+
+		part.key_size =
+		    read_value(inside(element, NFTA_SET_ELEM_KEY), part.key, sizeof(part.key));
+		part.interval = read_value(inside(element, NFTA_SET_ELEM_KEY_END), part.key_end,
+					   sizeof(part.key_end));
+		part.data_size =
+		    read_value(inside(element, NFTA_SET_ELEM_DATA), part.data, sizeof(part.data));
+		if (lifetime) {
+			part.timeout = read_u64(inside(element, NFTA_SET_ELEM_EXPIRATION));
+			part.timeout += part.timeout == 0; /* it ends now, not never */
+		}
+		part.comment = read_comment(inside(element, NFTA_SET_ELEM_USERDATA));
+		take(arg, &part, lifetime);
+	}
+}
+
+/* The prefix from first to last; false: these are no prefix's ends.  .length 0: all addresses. */
+static bool
+read_prefix(uint32_t first, uint32_t last, struct address *address, uint8_t *length)
+{
+	uint32_t hosts = ntohl(first) ^ ntohl(last);
+
+	if ((hosts & (hosts + 1)) != 0 || (ntohl(first) & hosts) != 0)
+		return false;
+	if (hosts == UINT32_MAX)
+		return true; /* anybody: unspecified */
+	*address = address_from_ipv4(first);
+	*length = (uint8_t)(128 - (hosts ? 32 - __builtin_clz(hosts) : 0));
+	return true;
+}
+
+bool
+nft_mapping_of(const struct nft_part *part, struct mapping *mapping)
+{
+	const struct port_key *external, *last;
+	struct socket_value internal;
+	bool range = strcmp(part->set, "range4") == 0;
+	union forward_key key = {0}, end = {0};
+
+	*mapping = (struct mapping){.timeout = part->timeout, .comment = part->comment};
+	memcpy(&key, part->key, sizeof(part->key));
+	memcpy(&end, part->key_end, sizeof(part->key_end));
+	memcpy(&internal, part->data, sizeof(internal));
+	external = last = &key.port;
+	if (range || strcmp(part->set, "ffwd4") == 0) {
+		external = &key.caller.external;
+		last = &end.caller.external;
+		if (part->key_size != sizeof(key.caller) || !part->interval ||
+		    !read_prefix(key.caller.address, end.caller.address, &mapping->remote,
+				 &mapping->remote_length))
+			return false;
+	} else if (strcmp(part->set, "rfwd4") == 0) {
+		external = last = &key.remote.external;
+		mapping->remote = address_from_ipv4(key.remote.address);
+		if (part->key_size != sizeof(key.remote))
+			return false;
+	} else if (strcmp(part->set, "fwd4") != 0 || part->key_size != sizeof(key.port)) {
+		return false;
+	}
+	if (part->data_size != (range ? sizeof(internal.address) : sizeof(internal)) ||
+	    (external->transport != TRANSPORT_TCP && external->transport != TRANSPORT_UDP) ||
+	    ntohs(last->port) < ntohs(external->port) || external->port == 0)
+		return false;
+	mapping->transport = external->transport;
+	mapping->external_port = ntohs(external->port);
+	mapping->more_ports = (uint16_t)(ntohs(last->port) - ntohs(external->port));
+	mapping->internal =
+	    (struct endpoint){address_from_ipv4(internal.address),
+			      range ? mapping->external_port : ntohs(internal.port)};
 	return true;
 }

@@ -59,6 +59,40 @@ struct nft_set_change {
 void nft_put_elements(struct nft_batch *, const struct nft_set_change *, const struct nft_element *,
 		      size_t count);
 
+/* One element of a mapping, with its octets; they are 0 where it has none. */
+enum { NFT_KEY_SIZE = 12, NFT_DATA_SIZE = 8, NFT_PARTS_MAX = 4, NFT_COMMENT_SIZE = 128 };
+struct nft_part {
+	const char *set;
+	uint8_t key[NFT_KEY_SIZE];
+	uint8_t key_end[NFT_KEY_SIZE];
+	uint8_t data[NFT_DATA_SIZE];
+	uint16_t key_size;
+	uint16_t data_size; /* 0: it is of a set, not of a map */
+	bool interval;	    /* up to .key_end */
+	uint64_t timeout;   /* milliseconds that are left; 0 = never */
+	const char *comment;
+};
+
+/* What a mapping consists of; the element that leads inside is the first.  Returns how many. */
+size_t nft_parts_of(const struct mapping *, struct nft_part[NFT_PARTS_MAX]);
+/* The reverse, of one that leads inside: without .helper, .outbound and .reserves.  False: it is
+ * none, or makes no sense. */
+bool nft_mapping_of(const struct nft_part *, struct mapping *);
+/* As an element of a message; points into *part. */
+struct nft_element nft_element_of(const struct nft_part *, enum firewall_change);
+/* A comment as the kernel gets it. */
+void nft_clean_comment(const char *, char out[NFT_COMMENT_SIZE]);
+
+/* The sets that parts of mappings are in; NULL past the last. */
+const char *nft_mapping_set(size_t number);
+/* Asks for all that one of them holds. */
+void nft_ask_elements(struct nft_batch *, const char *set);
+
+/* An element as a dump tells it: .timeout is what is left, .lifetime what it was given. */
+typedef void nft_element_fn(void *arg, const struct nft_part *, uint64_t lifetime);
+/* Each element in a message; its comment lives as long as the call. */
+void nft_each_element(const struct nlmsghdr *, nft_element_fn *, void *arg);
+
 /* The messages of one change; all bear the same sequence number.  A removal's echo holds the last
  * count. */
 void nft_put_mapping(struct nft_batch *, enum firewall_change, const struct mapping *,
