@@ -31,8 +31,8 @@
  *   over              none: it ends, as after any start
  *
  * What the kernel does not know: of PCP's the nonce, which is then the first one by which the
- * lease's own host renews it (RFC 6887 11.3 protects it against other hosts; who sends from the same
- * address is the best evidence that is left); description, user agent, NAT-PMP's companion
+ * lease's own host renews it (RFC 6887 11.3 protects it against other hosts; who sends from the
+ * same address is the best evidence that is left); description, user agent, NAT-PMP's companion
  * port: none; the LAN: where the host is now, in none it ends; a forward's line in the
  * configuration: it has it again if the configuration has it, else it was added at run time.
  * Disabled entries are lost.  A new epoch begins, so that clients renew at once.

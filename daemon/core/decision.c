@@ -156,9 +156,12 @@ apply_renewal(struct decider *d, const struct map_request *request, struct lease
 		return false;
 	if (adopt) {
 		lease->record.origin = request->origin;
+		transaction_edit(d->transaction, lease);
+	}
+	/* Its own origin's without one was taken from the kernel, which does not know it. */
+	if (adopt || (!prolong && !lease->record.has_nonce)) {
 		lease->record.has_nonce = request->has_nonce;
 		lease->record.nonce = request->nonce;
-		transaction_edit(d->transaction, lease);
 	}
 	if (!prolong || lease->record.ends < ends)
 		transaction_set_lifetime(d->transaction, lease, lifetime, ends);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adoption.h"
 #include "decision.h"
 #include "forwards.h"
 #include "policy.h"
@@ -48,6 +49,8 @@ struct engine {
 	bool lost;    /* and has not got it now */
 	unsigned restore_tokens;
 	monotime restore_since; /* when the tokens were last counted */
+	monotime look;		/* when to look at the elements; MONOTIME_NEVER: no need */
+	monotime next_look;	/* not before */
 	monotime retry;		/* the kernel would not let leases end: not again before */
 	bool reviews;		/* after another policy came, by its place() */
 	bool (*place)(void *arg, const struct address *host, char lan[MAPPING_LAN_SIZE]);
@@ -76,6 +79,7 @@ engine_new(const struct engine_options *options, monotime now)
 	e->options = *options;
 	e->epoch = e->restore_since = now;
 	e->restore_tokens = RESTORE_BURST;
+	e->look = MONOTIME_NEVER;
 	e->table = lease_table_new();
 	e->transaction = e->table ? transaction_new(e->table, options->firewall) : NULL;
 	if (options->flows)
@@ -351,6 +355,19 @@ rebuild(struct engine *e, monotime now, struct fault *fault)
 	return 0;
 }
 
+/* Goes on with the table that is there, or makes it anew. */
+static int
+put_right(struct engine *e, monotime now, struct fault *fault)
+{
+	if (adoption_agree(e->table, e->options.firewall, &e->network, now, fault) < 0)
+		return rebuild(e, now, fault);
+	e->counters.kernel_transactions++;
+	e->created = true;
+	e->lost = false;
+	settle(e, now);
+	return 0;
+}
+
 static int
 restore(struct engine *e, monotime now, struct fault *fault)
 {
@@ -361,7 +378,7 @@ restore(struct engine *e, monotime now, struct fault *fault)
 		return fault_set(fault, EBUSY,
 				 "the table keeps being removed: waiting before it is put back");
 	e->restore_tokens--;
-	error = rebuild(e, now, fault);
+	error = put_right(e, now, fault);
 	if (error) {
 		log_error("firewall", "cannot restore the table", "reason=\"%s\"", fault->text);
 		return error;
@@ -604,6 +621,8 @@ engine_restore(struct engine *e, monotime now, struct fault *fault)
 	if (error || !e->journal)
 		return error;
 	crash_point("after-journal-read");
+	if (found.nothing)
+		count += adoption_load(e->table, e->options.firewall, now);
 	e->table_changes = found.state.table_changes;
 	if (found.goes_on) {
 		e->epoch = found.state.epoch;
@@ -641,6 +660,8 @@ next_deadline(const struct engine *e)
 
 	if (renumbering < next)
 		next = renumbering;
+	if (e->look < next)
+		next = e->look;
 	if (engine_reviews(e))
 		next = 0;
 	if (next < e->retry)
@@ -660,6 +681,20 @@ stage_forwards(struct engine *e, monotime now)
 	e->forwards_staged = true;
 	crash_point("after-forwards-staged");
 	return !e->forwards_due;
+}
+
+/* At the elements of a table that is intact but for them.  One that keeps changing is looked at
+ * later, and what cannot be put right is made anew. */
+static void
+look(struct engine *e, monotime now)
+{
+	struct fault fault;
+	int error =
+	    e->lost ? 0 : adoption_agree(e->table, e->options.firewall, &e->network, now, &fault);
+
+	e->next_look = now + adoption_pause(lease_table_count(e->table));
+	e->look = error == -EBUSY ? e->next_look : MONOTIME_NEVER;
+	e->lost |= error && error != -EBUSY;
 }
 
 monotime
@@ -685,6 +720,8 @@ engine_run(struct engine *e, monotime now)
 	}
 	if (e->journal && now >= journal_deadline(e->journal))
 		write_journal(e, now);
+	if (now >= e->look)
+		look(e, now);
 	if (e->lost && may_restore(e, now))
 		restore(e, now, &fault);
 	next = next_deadline(e);
@@ -736,7 +773,7 @@ engine_set_network(struct engine *e, const struct firewall_network *network,
 		engine_begin_epoch(e, now);
 	}
 	if (!e->created)
-		return rebuild(e, now, fault);
+		return put_right(e, now, fault);
 	error = e->lost ? -ESTALE : firewall_set_network(e->options.firewall, network, fault);
 	return error == -ESTALE ? restore(e, now, fault) : error;
 }
@@ -760,8 +797,14 @@ engine_check_table(struct engine *e, monotime now)
 	struct fault fault;
 	char by[64] = "";
 
-	if (!e->created || firewall_watch(e->options.firewall, by, sizeof(by)) == FIREWALL_INTACT)
+	if (!e->created)
 		return;
+	if (firewall_watch(e->options.firewall, by, sizeof(by)) == FIREWALL_INTACT) {
+		if (e->look == MONOTIME_NEVER)
+			e->look = now + ADOPTION_DELAY > e->next_look ? now + ADOPTION_DELAY
+								      : e->next_look;
+		return;
+	}
 	log_warning("firewall", "table lost", "by=%s", by[0] ? by : "unknown");
 	e->lost = true;
 	if (may_restore(e, now))

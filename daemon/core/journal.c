@@ -100,24 +100,6 @@ struct restoring {
 	size_t left_out;
 };
 
-/* What the table asks of a lease that comes in.  Only a file that somebody wrote in differs. */
-static bool
-fits(const struct lease_table *table, const struct lease_record *r)
-{
-	if (lease_table_by_remote(table, r->transport, r->external_port, &r->remote))
-		return false;
-	for (unsigned port = r->external_port; port <= r->external_port + r->more_ports; port++) {
-		const struct lease *at =
-		    lease_table_by_external(table, r->transport, (uint16_t)port);
-
-		if (at && ((at->record.origin == ORIGIN_STATIC) != (r->origin == ORIGIN_STATIC) ||
-			   (r->origin != ORIGIN_STATIC &&
-			    !address_equal(&at->record.internal.address, &r->internal.address))))
-			return false;
-	}
-	return true;
-}
-
 static void
 put_back(void *arg, const struct lease_record *stored)
 {
@@ -127,7 +109,9 @@ put_back(void *arg, const struct lease_record *stored)
 	r.created += to->shift;
 	if (r.ends != MONOTIME_NEVER)
 		r.ends += to->shift;
-	if (!fits(to->journal->table, &r) || !lease_table_insert(to->journal->table, &r))
+	/* Only a file that somebody wrote in has what does not fit. */
+	if (!lease_table_has_room(to->journal->table, &r) ||
+	    !lease_table_insert(to->journal->table, &r))
 		to->left_out++;
 }
 
@@ -153,6 +137,7 @@ journal_restore(struct journal *j, struct journal_found *found, monotime now, st
 		found->goes_on = !error && !to.left_out && same_boot(&head.stamp, &here);
 		lease_table_set_last_id(j->table, head.state.last_id);
 	}
+	found->nothing = error || head.empty;
 	if (error)
 		fail(j, now);
 	j->whole = !found->goes_on;

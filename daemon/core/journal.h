@@ -33,6 +33,7 @@ monotime journal_shift(const struct lease_store_stamp *then, const struct lease_
 
 /* What was found. */
 struct journal_found {
+	bool nothing; /* there is none, or not all of it could be read: the kernel knows more */
 	bool goes_on; /* the last one to write was of this boot: nothing was lost */
 	struct lease_store_state state; /* all zero: there was none */
 };

@@ -431,6 +431,25 @@ lease_table_insert(struct lease_table *table, const struct lease_record *record)
 	return lease;
 }
 
+bool
+lease_table_has_room(const struct lease_table *table, const struct lease_record *r)
+{
+	if (lease_table_by_id(table, r->id) ||
+	    lease_table_by_remote(table, r->transport, r->external_port, &r->remote))
+		return false;
+	for (unsigned port = r->external_port; port <= (unsigned)r->external_port + r->more_ports;
+	     port++) {
+		const struct lease *at =
+		    lease_table_by_external(table, r->transport, (uint16_t)port);
+
+		if (at && ((at->record.origin == ORIGIN_STATIC) != (r->origin == ORIGIN_STATIC) ||
+			   (r->origin != ORIGIN_STATIC &&
+			    !address_equal(&at->record.internal.address, &r->internal.address))))
+			return false;
+	}
+	return true;
+}
+
 void
 lease_table_unlink(struct lease_table *table, struct lease *lease, monotime now)
 {

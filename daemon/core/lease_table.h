@@ -46,6 +46,8 @@ void lease_table_free(struct lease_table *); /* frees the leases too; NULL is al
  * out of memory.
  */
 struct lease *lease_table_insert(struct lease_table *, const struct lease_record *);
+/* Would an insert do what the two sentences above ask, with an id that no lease has? */
+bool lease_table_has_room(const struct lease_table *, const struct lease_record *);
 /* Takes a lease out and puts its port in quarantine from now on, but for a static one's.  The
  * caller discards it, or relinks it. */
 void lease_table_unlink(struct lease_table *, struct lease *, monotime now);
@@ -73,8 +75,8 @@ bool lease_goes_out(const struct lease_table *, const struct lease *);
 /* Of an external port's enabled leases the last to end: it keeps the port from other hosts' flows.
  */
 bool lease_keeps_port(const struct lease_table *, const struct lease *);
-/* The one for exactly that remote host, or for anybody.  Where none begins: a range for anybody that
- * the port lies in. */
+/* The one for exactly that remote host, or for anybody.  Where none begins: a range for anybody
+ * that the port lies in. */
 struct lease *lease_table_by_remote(const struct lease_table *, enum transport, uint16_t port,
 				    const struct address *remote);
 /* The oldest of an internal endpoint; the others follow by lease_next_internal().  Where none

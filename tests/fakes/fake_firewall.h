@@ -28,6 +28,14 @@ void fake_firewall_lose(struct firewall *);
 void fake_firewall_lose_after(struct firewall *, unsigned transactions);
 /* One element vanishes although the table stays. */
 void fake_firewall_drop(struct firewall *, enum transport, uint16_t external_port);
+/* Another program's, in the place of any. */
+void fake_firewall_plant(struct firewall *, const struct mapping *);
+/* The next firewall_close() leaves the kernel as it is to the next firewall_open(). */
+void fake_firewall_outlive(struct firewall *);
+/* What firewall_adopt() last did. */
+const struct firewall_agreement *fake_firewall_agreement(const struct firewall *);
+/* Calls of firewall_adopt(). */
+unsigned fake_firewall_looks(const struct firewall *);
 /* n more connections come in through the mapping. */
 void fake_firewall_connect(struct firewall *, enum transport, uint16_t external_port, uint64_t n);
 

@@ -13,18 +13,31 @@ enum { PORTS = 65536, REMOTES = 256, PLACES = 2 * PORTS + REMOTES, STAGED_MAX = 
 struct staged {
 	enum firewall_change change;
 	struct mapping mapping;
+	char comment[128];
 	struct firewall_outcome *outcome;
+};
+
+/* What only a dump tells. */
+struct label {
+	char comment[128];
+	uint64_t lifetime;
 };
 
 struct undo {
 	size_t index;
 	struct fake_mapping before;
+	struct label label;
 };
 
 struct firewall {
 	struct fake_mapping mapping[PLACES]; /* a place for each port of each transport, then those
 						for one remote host */
 	struct mapping remote[REMOTES];	     /* whose the latter are */
+	struct label label[PLACES];
+	bool wanted[PLACES]; /* of an adoption */
+	struct firewall_agreement agreement;
+	unsigned looks;
+	bool outlive;
 	struct staged staged[STAGED_MAX];
 	size_t count;
 	struct undo undo[STAGED_MAX];
@@ -75,19 +88,27 @@ place_of(const struct firewall *f, const struct mapping *m)
 	return vacant;
 }
 
+static struct firewall *left; /* by a process that is gone */
+
 int
 firewall_open(struct firewall **out, const struct firewall_options *options, struct fault *fault)
 {
 	(void)options;
 	(void)fault;
-	*out = calloc(1, sizeof(**out));
+	*out = left ? left : calloc(1, sizeof(**out));
+	left = NULL;
 	return *out ? 0 : -ENOMEM;
 }
 
 void
 firewall_close(struct firewall *f)
 {
-	free(f);
+	if (f && f->outlive)
+		left = f;
+	else
+		free(f);
+	if (left)
+		left->outlive = false;
 }
 
 static void
@@ -127,6 +148,23 @@ reservation_clash(const struct firewall *f, const struct mapping *m)
 	return false;
 }
 
+static void
+put(struct firewall *f, size_t index, const struct mapping *m)
+{
+	if (index >= 2 * PORTS)
+		f->remote[index - 2 * PORTS] = *m;
+	f->mapping[index] =
+	    (struct fake_mapping){true,
+				  m->internal,
+				  m->outbound,
+				  m->reserves,
+				  m->timeout ? f->now + (monotime)m->timeout : MONOTIME_NEVER,
+				  0};
+	f->label[index].lifetime = m->timeout;
+	snprintf(f->label[index].comment, sizeof(f->label[index].comment), "%s",
+		 m->comment ? m->comment : "");
+}
+
 static int
 apply(struct firewall *f, struct staged *s)
 {
@@ -143,20 +181,12 @@ apply(struct firewall *f, struct staged *s)
 		f->refuse--;
 		return f->refuse_error;
 	}
-	f->undo[f->undos++] = (struct undo){index, *old};
+	f->undo[f->undos++] = (struct undo){index, *old, f->label[index]};
 	if (s->change == FIREWALL_REMOVE) {
 		s->outcome->connections = old->connections;
 		old->there = false;
 	} else {
-		if (index >= 2 * PORTS)
-			f->remote[index - 2 * PORTS] = *m;
-		*old = (struct fake_mapping){true,
-					     m->internal,
-					     m->outbound,
-					     m->reserves,
-					     m->timeout ? f->now + (monotime)m->timeout
-							: MONOTIME_NEVER,
-					     0};
+		put(f, index, m);
 	}
 	return 0;
 }
@@ -177,6 +207,7 @@ apply_all(struct firewall *f, struct fault *fault)
 		while (f->undos > 0) {
 			f->undos--;
 			f->mapping[f->undo[f->undos].index] = f->undo[f->undos].before;
+			f->label[f->undo[f->undos].index] = f->undo[f->undos].label;
 		}
 	else
 		f->commits++;
@@ -212,6 +243,100 @@ firewall_create(struct firewall *f, const struct firewall_network *network, stru
 	return error;
 }
 
+static bool
+is_right(const struct firewall *f, size_t index, const struct mapping *m, uint64_t early)
+{
+	const struct fake_mapping *held = &f->mapping[index];
+	monotime ends = m->timeout ? f->now + (monotime)m->timeout : MONOTIME_NEVER;
+
+	if (held->internal.port != m->internal.port || held->outbound != m->outbound ||
+	    held->reserves != m->reserves ||
+	    !address_equal(&held->internal.address, &m->internal.address) ||
+	    strcmp(f->label[index].comment, m->comment ? m->comment : "") != 0)
+		return false;
+	if (held->expires == MONOTIME_NEVER || ends == MONOTIME_NEVER)
+		return held->expires == ends;
+	return held->expires <= ends + FIREWALL_TIMEOUT_LATE &&
+	       held->expires + (monotime)early >= ends;
+}
+
+/* In mappings, where the kernel counts elements.  commit: do it; else only look. */
+static void
+agree(struct firewall *f, const struct firewall_wanted *wanted, bool commit)
+{
+	struct firewall_agreement *found = &f->agreement;
+	struct mapping m;
+
+	*found = (struct firewall_agreement){0};
+	memset(f->wanted, 0, sizeof(f->wanted));
+	for (uint64_t cursor = 0; wanted->next(wanted->arg, &cursor, &m);) {
+		size_t index = place_of(f, &m);
+		bool held = alive(f, &f->mapping[index]);
+		bool right = held && is_right(f, index, &m, wanted->early);
+
+		f->wanted[index] = true;
+		found->kept += right;
+		found->replaced += held && !right;
+		found->added += !held;
+		if (commit && !right)
+			put(f, index, &m);
+	}
+	for (size_t i = 0; i < PLACES; i++) {
+		bool foreign = alive(f, &f->mapping[i]) && !f->wanted[i];
+
+		found->removed += foreign;
+		if (commit && foreign)
+			f->mapping[i].there = false;
+	}
+}
+
+int
+firewall_adopt(struct firewall *f, const struct firewall_network *network,
+	       const struct firewall_wanted *wanted, struct firewall_agreement *found,
+	       struct fault *fault)
+{
+	f->looks++;
+	if (!f->table)
+		return fault_set(fault, ENOENT, "the table is not there");
+	agree(f, wanted, false);
+	if (f->fail > 0)
+		return fault_set(fault, f->fail_error, "the fake kernel fails");
+	if (f->refuse > 0 && f->agreement.added + f->agreement.replaced > 0)
+		return fault_set(fault, f->refuse_error, "the fake kernel refuses");
+	agree(f, wanted, true);
+	*found = f->agreement;
+	f->commits += found->added + found->replaced + found->removed > 0;
+	f->lost_untold = false;
+	f->network = *network;
+	return 0;
+}
+
+int
+firewall_load(struct firewall *f, firewall_held_fn *take, void *arg, struct fault *fault)
+{
+	if (!f->table)
+		return fault_set(fault, ENOENT, "the table is not there");
+	for (size_t i = 0; i < PLACES; i++) {
+		const struct fake_mapping *held = &f->mapping[i];
+		struct mapping m = {
+		    .transport = i < PORTS ? TRANSPORT_TCP : TRANSPORT_UDP,
+		    .external_port = (uint16_t)(i % PORTS),
+		};
+
+		if (!alive(f, held))
+			continue;
+		if (i >= 2 * PORTS)
+			m = f->remote[i - 2 * PORTS];
+		m.internal = held->internal;
+		m.outbound = m.reserves = false;
+		m.timeout =
+		    held->expires == MONOTIME_NEVER ? 0 : (uint64_t)(held->expires - f->now);
+		m.comment = f->label[i].comment;
+		take(arg, &m, f->label[i].lifetime);
+	}
+	return 0;
+}
+
 int
 firewall_destroy(struct firewall *f, struct fault *fault)
 {
@@ -245,7 +370,11 @@ firewall_stage(struct firewall *f, enum firewall_change change, const struct map
 	if (f->count == STAGED_MAX)
 		abort(); /* the caller must commit first */
 	*outcome = (struct firewall_outcome){0};
-	f->staged[f->count++] = (struct staged){change, *m, outcome};
+	f->staged[f->count] = (struct staged){.change = change, .mapping = *m, .outcome = outcome};
+	snprintf(f->staged[f->count].comment, sizeof(f->staged[0].comment), "%s",
+		 m->comment ? m->comment : "");
+	f->staged[f->count].mapping.comment = f->staged[f->count].comment;
+	f->count++;
 }
 
 int
@@ -344,6 +473,30 @@ void
 fake_firewall_drop(struct firewall *f, enum transport transport, uint16_t port)
 {
 	f->mapping[place(transport, port)].there = false;
+}
+
+void
+fake_firewall_plant(struct firewall *f, const struct mapping *m)
+{
+	put(f, place_of(f, m), m);
+}
+
+void
+fake_firewall_outlive(struct firewall *f)
+{
+	f->outlive = true;
+}
+
+const struct firewall_agreement *
+fake_firewall_agreement(const struct firewall *f)
+{
+	return &f->agreement;
+}
+
+unsigned
+fake_firewall_looks(const struct firewall *f)
+{
+	return f->looks;
 }
 
 void

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from clients import natpmp_address, natpmp_map, pcp_map
-from lab import LAN1, WAN, wait_for
+from lab import LAN1, LAN2, WAN, wait_for
 from test_parent import another_core
 from upnp_client import IP, call, mapping
 
@@ -110,21 +110,48 @@ def test_after_a_boot(lab):
     daemon.logged("journal: leases put back")
 
 
-def test_a_ruined_journal_is_moved_aside(lab, daemon):
-    natpmp_map(lab.lan1, "tcp", 8000, 4000)
-    daemon.kill()
+def ruin(daemon, lab):
     for path in glob.glob(journal(daemon, lab, "*")):
         with open(path, "r+b") as file:
             file.write(b"rubbish " * 1024)
+
+
+@pytest.mark.parametrize("harm", ["ruined", "gone"])
+def test_without_a_journal_the_kernel_tells(lab, daemon, harm):
+    """Ids, endpoints, names and what is left of the lifetimes; not the nonce, nor the texts."""
+    map_by_all(lab, daemon)
+    assert daemon.cli("add", "by hand", "tcp:4003", f"{LAN1}:8003").returncode == 0
+    lab.server(lab.lan1, "tcp", 8003)
+    before = daemon.leases()
+    daemon.kill()
+    if harm == "ruined":
+        ruin(daemon, lab)
+    else:
+        for path in glob.glob(journal(daemon, lab, "*")):
+            os.unlink(path)
     daemon.start()
-    daemon.logged("journal: ruined moved-to=journal.db.ruined.1")
-    with open(journal(daemon, lab, ".ruined.1"), "rb") as file:
-        assert file.read(7) == b"rubbish"
-    assert daemon.leases() == []
-    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+    if harm == "ruined":
+        daemon.logged("journal: ruined moved-to=journal.db.ruined.1")
+        with open(journal(daemon, lab, ".ruined.1"), "rb") as file:
+            assert file.read(7) == b"rubbish"
+    daemon.logged("firewall: leases taken from the kernel count=4")
+    after = daemon.leases()
+    assert len(after) == 4
+    for old, new in zip(before, after):
+        for key in ("id", "origin", "transport", "external_port", "internal_address", "internal_port", "remote_address", "name",
+                    "lifetime", "outbound"):
+            assert new[key] == old[key], key
+        assert new["remaining"] is None or old["remaining"] - 10 <= new["remaining"] <= old["remaining"]
+    assert natpmp_address(lab.lan1).epoch < 60
+    for port in (4000, 4001, 4002, 4003):
+        assert lab.wan.tcp(WAN, port).startswith("lan1 saw")
+    # The first nonce of the lease's own host is its nonce; another's, of whatever nonce, makes another mapping.
+    assert pcp_map(lab.lan2, LAN2, "tcp", 8001, 4001, nonce=b"x" * 12).external != 4001
+    assert pcp_map(lab.lan1, LAN1, "tcp", 8001, 4001, nonce=b"m" * 12).external == 4001
+    assert pcp_map(lab.lan1, LAN1, "tcp", 8001, 4001, nonce=b"n" * 12).result == 2
     daemon.kill()
     daemon.start()
-    assert len(daemon.leases()) == 1
+    assert len(daemon.leases()) == 5
 
 
 def test_a_journal_of_a_newer_version_stops_the_start(lab, daemon):

@@ -30,12 +30,19 @@ start(void)
 	assert_int_equal(bed_set_up_bare(NULL), 0);
 }
 
-/* The process, the firewall's table and the disk's cache go; what is on the disk stays. */
 static void
-stop(void)
+close_all(void)
 {
 	bed_tear_down(NULL);
 	lease_store_free(options.store);
+}
+
+/* The process and the disk's cache go; what is in the kernel and on the disk stays. */
+static void
+stop(void)
+{
+	fake_firewall_outlive(bed.firewall);
+	close_all();
 }
 
 static int
@@ -55,7 +62,7 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-	stop();
+	close_all();
 	return disk_tear_down(state);
 }
 
@@ -87,6 +94,7 @@ reboot(monotime up, int64_t later)
 {
 	strcpy(options.boot, strcmp(options.boot, BOOT) == 0 ? OTHER : BOOT);
 	wall += later;
+	fake_firewall_lose(bed.firewall);
 	restart_bare(up);
 	assert_int_equal(set_wan("203.0.113.5"), 0);
 	check_agreement();
@@ -401,28 +409,176 @@ a_disk_that_fails_is_tried_again(void **state)
 }
 
 static void
-a_ruined_journal_is_begun_anew(void **state)
+ruin(void)
 {
-	FILE *file;
+	FILE *file = fopen(disk_file("journal.db"), "w");
 
-	(void)state;
-	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
-	wait_ms(5000);
-	stop();
-	file = fopen(disk_file("journal.db"), "w");
 	assert_non_null(file);
 	for (int i = 0; i < 2000; i++)
 		fputs("rubbish", file);
 	fclose(file);
+}
+
+/* As found(): of the start. */
+static void
+assert_agreement(size_t kept, size_t added, size_t replaced, size_t removed)
+{
+	const struct firewall_agreement *did = fake_firewall_agreement(bed.firewall);
+
+	assert_int_equal(did->kept, kept);
+	assert_int_equal(did->added, added);
+	assert_int_equal(did->replaced, replaced);
+	assert_int_equal(did->removed, removed);
+}
+
+static struct mapping
+foreign(uint16_t port, const char *comment)
+{
+	return (struct mapping){
+	    .transport = UDP,
+	    .external_port = port,
+	    .internal = {host(66), 6},
+	    .timeout = 3600 * 1000,
+	    .comment = comment,
+	};
+}
+
+static void
+a_ruined_journal_is_begun_anew(void **state)
+{
+	static const char *const strangers[] = {
+	    "",	      "pcp",	  "pcp 0",	  "pcp x",   "gopher 9",
+	    "pcp 9x", "static 9", "static 9 web", "upnp -3", "pcp 99999999999999999999"};
+	struct mapping double_id = foreign(7000, "pcp 1");
+	monotime now;
+
+	(void)state;
+	ask(pcp_map(wish(2, UDP, 4000, 5000, 3600), 1));
+	wait_ms(5000);
+	ask(natpmp_map(wish(3, UDP, 4001, 5001, 7200)));
+	ask(natpmp_map(wish(4, UDP, 4002, 5002, 20)));
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(*strangers); i++) {
+		const struct mapping m = foreign((uint16_t)(6000 + i), strangers[i]);
+
+		fake_firewall_plant(bed.firewall, &m);
+	}
+	fake_firewall_plant(bed.firewall, &double_id);
+	now = bed.now;
+	stop();
+	ruin();
 	start();
+	bed.now = now + 22 * MONOTIME_SECOND; /* the last one's is over, but for the grace */
+	fake_firewall_set_clock(bed.firewall, bed.now);
 	assert_int_equal(engine_restore(bed.engine, bed.now, &(struct fault){""}), 0);
-	assert_non_null(strstr(bed.log, "journal: ruined moved-to=journal.db.ruined.1"));
 	assert_int_equal(set_wan("203.0.113.5"), 0);
-	assert_int_equal(count(), 0);
+	check_agreement();
+	assert_int_equal(count(), 2);
+	assert_agreement(2, 0, 0, 12);
+	assert_int_equal(left_at(5000), (3600 - 22 - 5) * MONOTIME_SECOND);
+	assert_int_equal(lease_at(UDP, 5000)->record.lifetime, 3600);
+	assert_int_equal(lease_at(UDP, 5000)->record.created, bed.now - 27 * MONOTIME_SECOND);
+	assert_int_equal(lease_at(UDP, 5000)->record.origin, ORIGIN_PCP);
+	assert_int_equal(lease_at(UDP, 5001)->record.id, 2);
 	assert_int_equal(engine_epoch(bed.engine, bed.now), 0);
+	/* Ids go on; the nonce is the next one that its own host names. */
+	ask(natpmp_map(wish(9, UDP, 4009, 5009, 3600)));
+	assert_true(lease_at(UDP, 5009)->record.id > 2);
+	assert_int_equal(ask(pcp_map(wish(2, UDP, 4000, 5000, 3600), 2))->result, MAP_OK);
+	assert_int_equal(ask(pcp_map(wish(2, UDP, 4000, 5000, 3600), 1))->result, MAP_NOT_YOURS);
+	restart();
+	assert_int_equal(count(), 3);
+	assert_int_equal(ask(pcp_map(wish(2, UDP, 4000, 5000, 3600), 1))->result, MAP_NOT_YOURS);
+}
+
+/* There was one, and it says that there is nothing: what is in the kernel is nobody's. */
+static void
+a_journal_that_can_be_read_is_believed(void **state)
+{
+	const struct mapping m = foreign(6000, "pcp 9");
+
+	(void)state;
 	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	fake_firewall_plant(bed.firewall, &m);
 	restart();
 	assert_int_equal(count(), 1);
+	assert_agreement(1, 0, 0, 1);
+	assert_non_null(strstr(bed.log, "elements put right added=0 replaced=0 removed=1 kept=1"));
+}
+
+/* Each row of adoption.h, at a start. */
+static void
+what_the_kernel_has_is_gone_on_with(void **state)
+{
+	struct mapping elsewhere = foreign(5001, "nat-pmp 2");
+	struct map_request off = natpmp_map(wish(7, UDP, 4007, 5007, 3600));
+	unsigned commits;
+
+	(void)state;
+	for (uint16_t i = 0; i < 6; i++)
+		ask(natpmp_map(wish(2, UDP, (uint16_t)(4000 + i), (uint16_t)(5000 + i), 3600)));
+	fake_firewall_connect(bed.firewall, UDP, 5000, 3);
+	wait_ms(60000);
+	commits = fake_firewall_commits(bed.firewall);
+	restart();
+	assert_agreement(6, 0, 0, 0);
+	assert_int_equal(fake_firewall_commits(bed.firewall), commits);
+	assert_int_equal(engine_connections(bed.engine, lease_at(UDP, 5000)), 3);
+
+	fake_firewall_plant(bed.firewall, &elsewhere);
+	fake_firewall_drop(bed.firewall, UDP, 5002);
+	restart();
+	assert_agreement(4, 1, 1, 0);
+	assert_int_equal(engine_connections(bed.engine, lease_at(UDP, 5000)), 3);
+
+	off.disabled = true;
+	ask(off);
+	elsewhere = foreign(5007, "nat-pmp 7");
+	fake_firewall_plant(bed.firewall, &elsewhere);
+	restart_bare(bed.now);
+	assert_int_equal(set_wan("203.0.113.5"), 0);
+	assert_agreement(6, 0, 0, 1);
+	assert_null(kernel_at(UDP, 5007));
+}
+
+/* Others commit while we run: what they did to elements is found soon, and cheaply. */
+static void
+elements_are_looked_at_after_others_commits(void **state)
+{
+	const struct mapping planted = foreign(6000, "pcp 9");
+	unsigned looks;
+
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	ask(natpmp_map(wish(2, UDP, 4001, 5001, 3600)));
+	pass(60);
+	looks = fake_firewall_looks(bed.firewall);
+	fake_firewall_drop(bed.firewall, UDP, 5000);
+	pass(60);
+	assert_null(kernel_at(UDP, 5000)); /* nobody said anything */
+	engine_check_table(bed.engine, bed.now);
+	pass(1);
+	check_agreement();
+	assert_agreement(1, 1, 0, 0);
+	fake_firewall_plant(bed.firewall, &planted);
+	for (int i = 0; i < 50; i++) {
+		engine_check_table(bed.engine, bed.now);
+		wait_ms(100);
+		run();
+	}
+	pass(1);
+	check_agreement();
+	assert_agreement(2, 0, 0, 1);
+	assert_int_equal(fake_firewall_looks(bed.firewall) - looks, 2);
+	pass(3600);
+	assert_int_equal(fake_firewall_looks(bed.firewall) - looks, 2);
+	/* A kernel that fails meanwhile costs a new table, and no lease. */
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 3600)));
+	fake_firewall_drop(bed.firewall, UDP, 5000);
+	fake_firewall_fail_commits(bed.firewall, 1, EIO);
+	engine_check_table(bed.engine, bed.now);
+	pass(10);
+	check_agreement();
+	assert_non_null(kernel_at(UDP, 5000));
 }
 
 static void
@@ -501,6 +657,9 @@ main(void)
 	    TEST(the_policy_and_the_forwards_have_changed),
 	    TEST(a_disk_that_fails_is_tried_again),
 	    TEST(a_ruined_journal_is_begun_anew),
+	    TEST(a_journal_that_can_be_read_is_believed),
+	    TEST(what_the_kernel_has_is_gone_on_with),
+	    TEST(elements_are_looked_at_after_others_commits),
 	    TEST(a_newer_journal_is_not_used),
 	    TEST(leases_that_do_not_fit_are_left_out),
 	    TEST(a_table_that_was_taken_away_is_not_back),
