@@ -219,6 +219,15 @@ take_client(const struct key *key, const char *word, void *slot)
 }
 
 static bool
+take_internal_client(const struct key *key, const char *word, void *slot)
+{
+	(void)key;
+	struct policy_rule *rule = slot;
+	rule->has_internal_client = prefix_parse(word, &rule->internal_client);
+	return rule->has_internal_client;
+}
+
+static bool
 take_target(const struct key *key, const char *word, void *slot)
 {
 	(void)key;
@@ -331,6 +340,8 @@ static const struct key keys[] = {
 	{{"wan", "private-wan"}, take_flag, AT(config.wan.refuse_private), "serve|refuse", 0, 0},
 	{{"rule", "action"}, take_flag, AT(rule.allow), "deny|allow", 0, 0},
 	{{"rule", "client"}, take_client, AT(rule),
+	 "ADDRESS or ADDRESS/LENGTH without bits beyond the length", 0, 0},
+	{{"rule", "internal-client"}, take_internal_client, AT(rule),
 	 "ADDRESS or ADDRESS/LENGTH without bits beyond the length", 0, 0},
 	{{"rule", "transport"}, take_transports, AT(rule.transports), "tcp|udp|both", 0, 0},
 	{{"rule", "external-ports"}, take_range, AT(rule.external), PORTS, 0, 0},
@@ -978,6 +989,15 @@ print_client(const struct key *key, const void *slot, FILE *out)
 }
 
 static void
+print_internal_client(const struct key *key, const void *slot, FILE *out)
+{
+	const struct policy_rule *rule = slot;
+	(void)key;
+	if (rule->has_internal_client)
+		print_prefix(&rule->internal_client, out);
+}
+
+static void
 print_remote(const struct key *key, const void *slot, FILE *out)
 {
 	const struct prefix *remote = slot;
@@ -1025,6 +1045,7 @@ static const struct {
     {take_uuid, print_array},
     {take_description, print_array},
     {take_client, print_client},
+    {take_internal_client, print_internal_client},
     {take_remote, print_remote},
     {take_target, print_target},
     {take_external_address, print_external_address},

@@ -35,13 +35,16 @@ struct config_chain {
 
 enum { CONFIG_TCP = 1, CONFIG_UDP = 2 }; /* sets of transports */
 
-/* One `rule` section; what it does not name is open in it. */
+/* One `rule` section; what it does not name is open in it, but that it allows mappings to the host
+ * that asks alone if it names no internal_client. */
 struct policy_rule {
 	char
 	    lan[CONFIG_INTERFACE_SIZE]; /* it stands in the section of; "": of none, it is common */
 	bool allow;
 	bool has_client;
+	bool has_internal_client;
 	struct prefix client;
+	struct prefix internal_client;
 	uint8_t transports; /* CONFIG_TCP | CONFIG_UDP */
 	struct port_range external;
 	struct port_range internal;

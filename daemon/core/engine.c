@@ -521,7 +521,7 @@ is_denied(const struct engine *e, struct lease_record *r)
 	memcpy(request.lan, r->lan, sizeof(request.lan));
 	if (r->description)
 		strcpy(request.description, r->description);
-	if (policy_allows(e->options.policy, &request, r->external_port, &line))
+	if (policy_keeps(e->options.policy, &request, r->external_port, &line))
 		return false;
 	log_denied(r, "policy", line);
 	return true;

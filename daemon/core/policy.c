@@ -82,6 +82,22 @@ policy_free(struct policy *policy)
 	free(policy);
 }
 
+/* A rule that only denies may leave the host inside open, too: it opens none to others. */
+static bool
+inside_matches(const struct policy_rule *rule, const struct map_request *request)
+{
+	if (rule->has_internal_client)
+		return prefix_contains(&rule->internal_client, &request->internal.address);
+	return !rule->allow || address_equal(&request->internal.address, &request->client);
+}
+
+static bool
+client_matches(const struct policy_rule *rule, const struct map_request *request)
+{
+	return !rule->has_client || prefix_contains(&rule->client, &request->client);
+}
+
+/* But for the client. */
 static bool
 rule_matches(const struct policy_rule *rule, const struct map_request *request)
 {
@@ -89,8 +105,7 @@ rule_matches(const struct policy_rule *rule, const struct map_request *request)
 
 	return (rule->transports & transport) &&
 	       (!rule->lan[0] || strcmp(rule->lan, request->lan) == 0) &&
-	       (!rule->has_client || prefix_contains(&rule->client, &request->client)) &&
-	       request->internal.port >= rule->internal.first &&
+	       inside_matches(rule, request) && request->internal.port >= rule->internal.first &&
 	       request->internal.port <= rule->internal.last &&
 	       (!rule->description || fnmatch(rule->description, request->description, 0) == 0);
 }
@@ -103,15 +118,16 @@ is_default(const struct map_request *request)
 }
 
 bool
-policy_allows(const struct policy *policy, const struct map_request *request, uint16_t port,
-	      unsigned *denied_by)
+policy_keeps(const struct policy *policy, const struct map_request *request, uint16_t port,
+	     unsigned *denied_by)
 {
 	*denied_by = 0;
 	for (size_t i = 0; i < policy->count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
 
 		if (port < rule->external.first || port > rule->external.last ||
-		    !rule_matches(rule, request))
+		    !rule_matches(rule, request) ||
+		    (!client_matches(rule, request) && !(rule->allow && rule->has_internal_client)))
 			continue;
 		*denied_by = rule->allow ? 0 : rule->line;
 		return rule->allow;
@@ -174,8 +190,8 @@ policy_judge(struct policy *policy, const struct map_request *request)
 	for (size_t i = 0; i < policy->count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
 
-		if (rule_matches(rule, request) && paint(policy, rule, first_choice) &&
-		    !rule->allow)
+		if (rule_matches(rule, request) && client_matches(rule, request) &&
+		    paint(policy, rule, first_choice) && !rule->allow)
 			verdict.denied_by = rule->line;
 	}
 	apply_default(policy, request);

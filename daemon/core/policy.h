@@ -22,15 +22,19 @@ struct verdict {
 };
 
 /*
- * First match wins, per external port.  What no rule decides is allowed iff internal and external
+ * First match wins, per external port.  A rule that allows and names no internal client matches
+ * only what leads to the client itself.  What no rule decides is allowed iff internal and external
  * port are >= 1024 and the internal address is the client's own.
  */
 struct verdict policy_judge(struct policy *, const struct map_request *);
 
-/* The same question about one external port, without the others.  *denied_by: the line of the rule
- * that denies it, 0: none does. */
-bool policy_allows(const struct policy *, const struct map_request *, uint16_t port,
-		   unsigned *denied_by);
+/*
+ * May a lease of that port stay?  The request is as its internal host would ask for it; but who did
+ * is not known: a rule that allows and names an internal client matches whoever asked.  *denied_by:
+ * the line of the rule that denies it, 0: none does.
+ */
+bool policy_keeps(const struct policy *, const struct map_request *, uint16_t port,
+		  unsigned *denied_by);
 
 bool verdict_allows(const struct verdict *, uint16_t port);
 

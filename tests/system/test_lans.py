@@ -8,7 +8,7 @@ from upnp_client import IP, call, error_of, mapping, name_of, port_range
 
 NONCE = b"twelve bytes"
 # Everything that a rule can allow is.
-OPEN = "rule {\n action = allow\n}\n"
+OPEN = "rule {\n action = allow\n internal-client = 0.0.0.0/0\n}\nrule {\n action = allow\n}\n"
 
 
 @pytest.fixture

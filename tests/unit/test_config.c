@@ -306,7 +306,8 @@ test_rules(void **state)
 		      "	internal-ports = 8000-8099\n"
 		      "	description = \"Käse \\\"*\\\\*\\\"\"\n"
 		      "}\n"
-		      "rule { action = allow transport = udp client = 2001:db8::/32 }\n"
+		      "rule { action = allow transport = udp client = 2001:db8::/32 "
+		      "internal-client = 192.168.1.9 }\n"
 		      "rule { action = deny transport = both description = 'a\\*${b}' }\n");
 	assert_int_equal(config->rules, 4);
 	const struct policy_rule *rule = config->rule;
@@ -330,6 +331,8 @@ test_rules(void **state)
 
 	assert_true(rule[2].allow);
 	assert_string_equal(prefix_print(&rule[2].client, text), "2001:db8::/32");
+	assert_true(rule[2].has_internal_client && !rule[1].has_internal_client);
+	assert_string_equal(prefix_print(&rule[2].internal_client, text), "192.168.1.9/32");
 	assert_int_equal(rule[2].transports, CONFIG_UDP);
 	assert_null(rule[2].description);
 	assert_int_equal(rule[2].line, 13);
@@ -500,6 +503,11 @@ static const struct words {
      {"192.168.1.0/24", "192.168.1.7", "0.0.0.0/0", "2001:db8::/32", "::/0", "2001:db8::1"},
      {"", "192.168.1.1/24", "192.168.1.0/33", "192.168.1.0/", "192.168.1.0/024", "2001:db8::/129",
       "2001:db8::1/64", "laptop", "192.168.1", "all"}},
+    {"rule",
+     "internal-client",
+     PREFIX,
+     {"192.168.1.0/24", "192.168.1.7", "0.0.0.0/0"},
+     {"", "192.168.1.1/24", "self", "any"}},
     {"rule", "transport", "tcp|udp|both", {"tcp", "udp", "both"}, {"", "sctp", "TCP", "6"}},
     {"rule",
      "external-ports",
@@ -569,9 +577,9 @@ read_word(const struct words *row, const char *word)
 static void
 check_said(const struct config *config, const char *key, const char *word)
 {
-	static const char *const forms[] = {"client",	     "remote",	     "target",
-					    "uuid",	     "random-ports", "external-ports",
-					    "internal-ports"};
+	static const char *const forms[] = {
+	    "client", "internal-client", "remote",	   "target",
+	    "uuid",   "random-ports",	 "external-ports", "internal-ports"};
 	char plain[8192], quoted[8192];
 	char *text = print(config);
 	for (size_t i = 0; i < COUNT(forms); i++)

@@ -37,6 +37,14 @@ from(struct policy_rule r, const char *client)
 }
 
 static struct policy_rule
+inside(struct policy_rule r, const char *client)
+{
+	r.has_internal_client = true;
+	assert_true(prefix_parse(client, &r.internal_client));
+	return r;
+}
+
+static struct policy_rule
 only(struct policy_rule r, uint8_t transports)
 {
 	r.transports = transports;
@@ -136,7 +144,7 @@ a_range_not_named_is_open(void **state)
 static void
 allowing_lifts_every_part_of_the_default(void **state)
 {
-	const struct policy_rule rules[] = {allow(80, 80)};
+	const struct policy_rule rules[] = {inside(allow(80, 80), "192.168.1.0/24")};
 	struct map_request privileged = request(), third_party = request();
 
 	(void)state;
@@ -180,7 +188,8 @@ clients_are_matched_by_prefix(void **state)
 static void
 the_client_is_who_asks(void **state)
 {
-	const struct policy_rule rules[] = {from(allow(5000, 5000), "192.168.1.2")};
+	const struct policy_rule rules[] = {
+	    from(inside(allow(5000, 5000), "192.168.1.0/24"), "192.168.1.2")};
 	struct map_request r = request(), reverse = request();
 
 	(void)state;
@@ -218,6 +227,34 @@ internal_ports_are_matched_by_range(void **state)
 }
 
 static void
+mappings_to_other_hosts_need_a_rule_that_names_them(void **state)
+{
+	const struct policy_rule open[] = {allow(0, 65535)};
+	const struct policy_rule named[] = {
+	    inside(deny(4000, 4999), "192.168.1.3"),
+	    from(inside(allow(0, 65535), "192.168.1.0/24"), "192.168.1.2")};
+	struct map_request r = request(), own = request();
+	struct policy *policy;
+	unsigned line;
+
+	(void)state;
+	r.internal.address = host(3);
+	assert_left(open, &own, "1-65535");
+	assert_left(open, &r, "");
+	assert_left(named, &own, "1-65535");
+	assert_left(named, &r, "1-3999 5000-65535");
+	r.client = host(4);
+	assert_left(named, &r, "");
+
+	/* It stays, whoever asked. */
+	policy = policy_new(named, COUNT(named));
+	r.client = host(3);
+	assert_true(policy_keeps(policy, &r, 80, &line));
+	assert_false(policy_keeps(policy, &r, 4000, &line));
+	policy_free(policy);
+}
+
+static void
 rules_of_a_lan_are_for_its_clients(void **state)
 {
 	struct policy_rule rules[] = {deny(0, 65535), deny(2000, 2999)};
@@ -233,9 +270,9 @@ rules_of_a_lan_are_for_its_clients(void **state)
 	assert_left(rules, &r, "");
 
 	struct policy *policy = policy_new(rules, COUNT(rules));
-	assert_false(policy_allows(policy, &r, 5000, &line));
+	assert_false(policy_keeps(policy, &r, 5000, &line));
 	strcpy(r.lan, "br-lan");
-	assert_true(policy_allows(policy, &r, 5000, &line));
+	assert_true(policy_keeps(policy, &r, 5000, &line));
 	policy_free(policy);
 }
 
@@ -304,12 +341,17 @@ a_verdict_finds_its_ports(void **state)
 /* One port, one rule after the other: the words of the manual. */
 static bool
 naive_allows(const struct policy_rule *rules, size_t count, const struct map_request *r,
-	     uint16_t port)
+	     uint16_t port, bool whoever)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct policy_rule *rule = &rules[i];
 
-		if (rule->has_client && !prefix_contains(&rule->client, &r->client))
+		if (rule->has_client && !prefix_contains(&rule->client, &r->client) &&
+		    !(whoever && rule->allow && rule->has_internal_client))
+			continue;
+		if (rule->has_internal_client
+			? !prefix_contains(&rule->internal_client, &r->internal.address)
+			: rule->allow && !address_equal(&r->client, &r->internal.address))
 			continue;
 		if (!(rule->transports & (r->transport == TCP ? CONFIG_TCP : CONFIG_UDP)))
 			continue;
@@ -360,6 +402,8 @@ random_rule(struct randomness *random, unsigned line)
 				.description = patterns[random_below(random, COUNT(patterns))],
 				.line = line};
 
+	if (chance(random, 30))
+		r = inside(r, clients[random_below(random, COUNT(clients))]);
 	return chance(random, 50) ? from(r, clients[random_below(random, COUNT(clients))]) : r;
 }
 
@@ -383,6 +427,7 @@ check_every_port(struct policy *policy, const struct policy_rule *rules, size_t 
 		 const struct map_request *r)
 {
 	struct verdict verdict = policy_judge(policy, r);
+	struct map_request own = *r;
 	unsigned line;
 
 	for (size_t i = 0; i < verdict.ranges; i++) {
@@ -391,11 +436,12 @@ check_every_port(struct policy *policy, const struct policy_rule *rules, size_t 
 		if (i > 0) /* and not even touching */
 			assert_true(verdict.range[i].first > verdict.range[i - 1].last + 1);
 	}
+	own.client = own.internal.address;
 	for (uint32_t port = 1; port < 65536; port++)
 		if (verdict_allows(&verdict, (uint16_t)port) !=
-			naive_allows(rules, count, r, (uint16_t)port) ||
-		    verdict_allows(&verdict, (uint16_t)port) !=
-			policy_allows(policy, r, (uint16_t)port, &line))
+			naive_allows(rules, count, r, (uint16_t)port, false) ||
+		    policy_keeps(policy, &own, (uint16_t)port, &line) !=
+			naive_allows(rules, count, &own, (uint16_t)port, true))
 			fail_msg("port %u", port);
 	assert_false(verdict_allows(&verdict, 0));
 }
@@ -437,6 +483,7 @@ main(void)
 	    cmocka_unit_test(the_client_is_who_asks),
 	    cmocka_unit_test(transports_are_told_apart),
 	    cmocka_unit_test(internal_ports_are_matched_by_range),
+	    cmocka_unit_test(mappings_to_other_hosts_need_a_rule_that_names_them),
 	    cmocka_unit_test(rules_of_a_lan_are_for_its_clients),
 	    cmocka_unit_test(descriptions_are_matched_by_pattern),
 	    cmocka_unit_test(the_refusing_rule_is_named),

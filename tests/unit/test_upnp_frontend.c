@@ -963,14 +963,16 @@ only_hosts_of_that_lan_are_served(void **state)
 static int
 set_up_lenient(void **state)
 {
-	static const struct policy_rule all = {
+	static struct policy_rule all = {
 	    .allow = true,
+	    .has_internal_client = true,
 	    .transports = CONFIG_TCP | CONFIG_UDP,
 	    .external = {1, 65535},
 	    .internal = {1, 65535},
 	};
 	int result;
 
+	prefix_parse("0.0.0.0/0", &all.internal_client);
 	bed.rule = &all;
 	bed.rules = 1;
 	result = set_up_started(state);
