@@ -10,6 +10,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 FUZZ_SECONDS ?= 60
+KILLS ?= 1000
 comma := ,
 
 # Each compiler and sanitizer set builds in a directory of its own.
@@ -162,6 +163,13 @@ kernel: $(KERNEL) ## the backend against the kernel, in namespaces of its own
 	$(call each,$^,unshare -Urn)
 lint: $(PROGRAMS) ## layers, manual pages, shipped configurations, scripts
 	$(Q)tests/lint.sh $(BUILD)
+
+.PHONY: soak
+soak: ## kill the core at random KILLS times (1000) under a stream of requests (root; 1000 take some 6 minutes)
+	@$(MAKE) deps
+	@$(MAKE) -j$(JOBS) all
+	@$(MAKE) -j$(JOBS) all SAN=address,undefined BUILD=$(BUILD)-address-undefined
+	$(Q)KILLS=$(KILLS) tests/system/run $(BUILD) $(PYTHON) -q -n 4 tests/system/test_kill.py
 
 .PHONY: check-system
 check-system: all $(BUILD)/tests/system/probe_worker $(BUILD)/tests/system/portleased_crash $(BUILD)/tests/system/upnp_control_point ## the daemon and real clients in network namespaces (root)
