@@ -18,7 +18,9 @@ Pcp = namedtuple("Pcp", "opcode result lifetime epoch nonce protocol internal ex
 
 def ask(host, packet, to=LAN, source="0.0.0.0", sport=0, timeout=10.0, port=5351):
     """Sends it once and returns the answer, None if none comes."""
-    with host.bound(socket.SOCK_DGRAM, sport, source) as sock:
+    # (Of sockets that may share a port, two would now and then be given the same one.)
+    named = sport or source != "0.0.0.0"
+    with host.bound(socket.SOCK_DGRAM, sport, source) if named else host.socket() as sock:
         sock.connect((to, port))
         end = time.monotonic() + timeout
         try:
