@@ -62,7 +62,7 @@ class Refused(Exception):
 # One try each: an OSError or None is no answer; (external port, lifetime) is one.
 
 def natpmp(host, slot, lifetime):
-    answer = ask(host, natpmp_packet(slot.transport, slot.port, slot.port if lifetime else 0, lifetime), timeout=0.5)
+    answer = ask(host, natpmp_packet(slot.transport, slot.port, slot.port if lifetime else 0, lifetime), timeout=0.25)
     if answer is None:
         return None
     if answer[2:4] != b"\0\0":
@@ -71,7 +71,7 @@ def natpmp(host, slot, lifetime):
 
 
 def pcp(host, slot, lifetime):
-    answer = ask(host, pcp_packet(slot.address, slot.transport, slot.port, slot.port, lifetime, slot.nonce), timeout=0.5)
+    answer = ask(host, pcp_packet(slot.address, slot.transport, slot.port, slot.port, lifetime, slot.nonce), timeout=0.25)
     if answer is None:
         return None
     read = pcp_read(answer)
