@@ -28,7 +28,7 @@ enum {
 	PATIENCE = 10000,   /* milliseconds, unless the options say otherwise */
 	LEASES_A_TURN = 16, /* sent, each with its question to the kernel: some 0.3 ms */
 	EXAMINED_A_TURN = 250,
-	ENDED_A_TURN = 128, /* by a flush */
+	ENDED_A_TURN = 64, /* by a flush: as many as a batch of requests */
 };
 _Static_assert((LEASES_A_TURN + 1) * CONTROL_LEASE_MAX <= CONTROL_LINE_MAX,
 	       "a turn fits in client.out");
