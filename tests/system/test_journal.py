@@ -85,14 +85,8 @@ def test_a_table_that_is_not_there_is_made_anew(lab, daemon):
     all_are_there(lab, daemon, leases)
 
 
-def test_after_a_boot(lab):
-    """Another boot id, a clock that begins again, and an empty kernel."""
-    daemon = lab.daemon()
-    leases = map_by_all(lab, daemon)
-    assert natpmp_map(lab.lan1, "tcp", 8000, 4000, 7200).lifetime == 7200
-    natpmp_map(lab.lan1, "udp", 8005, 4005, 1)
-    leases[0]["lifetime"] = 7200
-    daemon.kill()
+def boot(lab, daemon, also=""):
+    """The next start finds another boot id, a clock that begins again, and an empty kernel; and what the shell is to do also."""
     lab.gw.nft("delete table inet portlease\n")
     boot_id = os.path.join(lab.folder, "boot_id")
     with open(boot_id, "w", encoding="ascii") as file:
@@ -101,7 +95,18 @@ def test_after_a_boot(lab):
         up = int(float(file.read().split()[0]))
     # Who is started in another time namespace is not in it yet; the core, which it starts, is.
     daemon.within = ("unshare", "--mount", "--time", "--boottime", str(10 - up), "sh", "-c",
-                     f'mount --bind {boot_id} /proc/sys/kernel/random/boot_id && exec "$@"', "sh")
+                     f'mount --bind {boot_id} /proc/sys/kernel/random/boot_id {also}&& exec "$@"', "sh")
+
+
+def test_after_a_boot(lab):
+    """Another boot id, a clock that begins again, and an empty kernel."""
+    daemon = lab.daemon()
+    leases = map_by_all(lab, daemon)
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000, 7200).lifetime == 7200
+    natpmp_map(lab.lan1, "udp", 8005, 4005, 1)
+    leases[0]["lifetime"] = 7200
+    daemon.kill()
+    boot(lab, daemon)
     daemon.start()
     wait_for(lambda: len(daemon.leases()) == 3, 10, "the one of a second ends")
     all_are_there(lab, daemon, leases)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A lease of every kind outlives whatever happens to the daemon, its table, its journal, the clock and the machine."""
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+
+import pytest
+
+from clients import natpmp_map, pcp_map
+from firewalls import NATS, Firewalld, Ufw
+from ftp import FILE, FtpServer, fetch
+from lab import ADMIN, BUILD, LAN1, REMOTE, REMOTE2, WAN, Lab, wait_for
+from test_firewalls import Traffic, has_line, section
+from test_flush import WEB, update_id
+from test_journal import boot, journal, lasting
+from test_parent import another_core
+from upnp_client import IP, call, mapping
+
+NONCE = b"n" * 12
+NOBODY = pwd.getpwnam("nobody")  # the daemon's user here
+
+
+class Leases:
+    """One of each kind, with servers behind them."""
+
+    def __init__(self, lab, extra="", **options):
+        self.lab = lab
+        self.daemon = lab.daemon(extra=WEB + extra, **options)
+        self.daemon.logged("upnp: serving")
+        for port in (22, 8000, 8001, 8002, 8003, 8004, 8080):
+            lab.server(lab.lan1, "tcp", port)
+        lab.server(lab.lan1, "udp", 8000)
+        lab.closing(FtpServer(lab.lan1))
+        self.daemon.cli("add", "shell", "tcp:2222", f"{LAN1}:22", "--remote", "11.0.0.8/31", "--description", "for us")
+        self.daemon.cli("add", "files", "tcp:2121", f"{LAN1}:21", "--helper", "ftp")
+        for transport in ("tcp", "udp"):
+            assert natpmp_map(lab.lan1, transport, 8000, 4000).external == 4000
+        assert pcp_map(lab.lan1, LAN1, "tcp", 8001, 4001, nonce=NONCE).external == 4001
+        for port, options in ((4002, {}), (4003, {"remote": REMOTE2}), (4004, {"enabled": 0})):
+            call(lab.lan1, IP, 2, "AddPortMapping", mapping(port, port + 4000, LAN1, **options))
+        self.all = lasting(self.daemon)
+        self.order = self.entries()
+        self.update_id = update_id(lab)
+
+    def entries(self):
+        """As UPnP counts them through."""
+        keys = "NewExternalPort", "NewRemoteHost", "NewProtocol", "NewEnabled", "NewInternalPort", "NewPortMappingDescription"
+        found = []
+        for index in range(len(self.all)):
+            entry = call(self.lab.lan1, IP, 2, "GetGenericPortMappingEntry", {"NewPortMappingIndex": index})
+            found.append([entry[key] for key in keys])
+        return found
+
+    def kernel(self):
+        """What of them has an element: (transport, external port, the host and port it leads to)."""
+        found = set()
+        for name, at in (("fwd4", 0), ("rfwd4", 1), ("ffwd4", 0)):
+            for key, data in self.lab.elements(name):
+                concat = (key["elem"]["val"] if "elem" in key else key)["concat"][at:]
+                transport = {6: "tcp", 17: "udp"}.get(concat[0], concat[0])
+                found.add((transport, concat[1], *data["concat"]))
+        return found
+
+    def are_in_the_kernel(self):
+        return self.kernel() == {(lease["transport"], lease["external_port"], lease["internal_address"], lease["internal_port"])
+                                 for lease in self.all if lease["enabled"]}
+
+    def carry(self):
+        """A byte through each, for those whom it is for."""
+        lab = self.lab
+        for transport, port in (("tcp", 80), ("tcp", 2222), ("tcp", 4000), ("udp", 4000), ("tcp", 4001), ("tcp", 4002)):
+            assert lab.wan.talk(transport, WAN, port, source=REMOTE).startswith("lan1 saw"), port
+        assert lab.wan.tcp(WAN, 4003, source=REMOTE2).startswith("lan1 saw")
+        for port, source in ((2222, REMOTE2), (4003, REMOTE), (4004, REMOTE)):
+            assert lab.wan.refused("tcp", WAN, port, source=source), port
+        assert fetch(lab.wan, WAN, 2121, "EPSV") == FILE
+
+    def are_there(self):
+        wait_for(self.are_in_the_kernel, 20, f"{self.all}\nin the kernel, where is {self.kernel()}")
+        assert lasting(self.daemon) == self.all
+        self.carry()
+
+    def are_there_again(self):
+        """After a start of the core."""
+        self.are_there()
+        wait_for(lambda: self.daemon.log().count("upnp: serving") > self.served, 10, "UPnP")
+        assert self.entries() == self.order
+        assert update_id(self.lab) >= self.update_id
+        assert pcp_map(self.lab.lan1, LAN1, "tcp", 8001, 4001, nonce=b"x" * 12).result == 2
+        assert pcp_map(self.lab.lan1, LAN1, "tcp", 8001, 4001, nonce=NONCE).external == 4001
+        self.daemon.cli("remove", "shell")
+        self.daemon.cli("add", "shell", "tcp:2222", f"{LAN1}:22")
+
+    def end(self, how):
+        self.served = self.daemon.log().count("upnp: serving")
+        how()
+
+
+def kill_core(daemon):
+    core = daemon.pid
+    os.kill(core, signal.SIGKILL)
+    another_core(daemon, core)
+    wait_for(daemon.answers, 10)
+
+
+def test_the_core_crashes(lab):
+    leases = Leases(lab)
+    leases.end(lambda: kill_core(leases.daemon))
+    leases.are_there_again()
+
+
+def test_the_daemon_is_restarted(lab):
+    leases = Leases(lab)
+    assert leases.daemon.stop() == 0
+    leases.carry()
+    leases.end(leases.daemon.start)
+    leases.are_there_again()
+
+
+def test_the_machine_is_booted(lab):
+    leases = Leases(lab)
+    leases.daemon.kill()
+    boot(lab, leases.daemon)
+    leases.end(leases.daemon.start)
+    leases.are_there_again()
+
+
+RUINS = {"flush": "flush ruleset\n",
+         "reload": "flush ruleset\n" + ADMIN,
+         "own table": "delete table inet portlease\n",
+         "own elements": "flush table inet portlease\n"}
+
+
+@pytest.mark.parametrize("ruin", RUINS)
+def test_another_program_ruins_the_table(lab, ruin):
+    """Connections survive where a chain of the kernel's NAT is left at every moment: all but the first."""
+    leases = Leases(lab)
+    traffic = lab.closing(Traffic(lab, WAN, 4000))
+    wait_for(lambda: traffic.echoed > 5, 20, "traffic")
+    for _ in range(3):
+        lab.gw.nft(RUINS[ruin])
+        leases.are_there()
+        if ruin == "flush":
+            lab.gw.nft(ADMIN)
+    if ruin != "flush":
+        echoed = traffic.echoed
+        wait_for(lambda: traffic.error or traffic.echoed > echoed + 5, 20, "traffic")
+        assert not traffic.error
+    leases.are_there()
+    assert update_id(lab) == leases.update_id
+
+
+@pytest.mark.parametrize("firewall", [Firewalld, Ufw], ids=["firewalld", "ufw"])
+def test_another_firewall_is_reloaded(firewall):
+    lab = Lab(admin=None)
+    with contextlib.closing(lab):
+        wall = firewall(lab, NATS[0])
+        wall.start()
+        leases = Leases(lab, section(wall.chain), build=BUILD)
+        has_line(lab, wall.chain)
+        traffic = lab.closing(Traffic(lab, WAN, 4000))
+        wait_for(lambda: traffic.echoed > 5, 20, "traffic")
+        for _ in range(2):
+            wall.reload()
+            has_line(lab, wall.chain)
+            leases.are_there()
+        echoed = traffic.echoed
+        wait_for(lambda: traffic.error or traffic.echoed > echoed + 5, 20, "traffic")
+        assert not traffic.error
+
+
+# --- the journal ---
+
+
+def state(lab, daemon):
+    return os.path.dirname(journal(daemon, lab))
+
+
+def renew(lab):
+    assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
+
+
+def replaced_by_garbage(lab, daemon):
+    for suffix in ("", "-wal"):
+        with open(journal(daemon, lab, ".new"), "wb") as file:
+            file.write(b"rubbish " * 4096)
+            os.fchown(file.fileno(), NOBODY.pw_uid, NOBODY.pw_gid)
+        os.rename(journal(daemon, lab, ".new"), journal(daemon, lab, suffix))
+
+
+def deleted(lab, daemon):
+    for suffix in ("", "-wal"):
+        os.unlink(journal(daemon, lab, suffix))
+
+
+@pytest.mark.parametrize("ruin", [replaced_by_garbage, deleted])
+def test_the_journal_is_ruined_while_it_is_used(lab, ruin):
+    """The next that is written finds it, and writes all."""
+    leases = Leases(lab)
+    ruin(lab, leases.daemon)
+    renew(lab)
+    leases.daemon.logged("journal: works again leases=9", 15)
+    assert leases.daemon.status()["journal_fault"] == ""
+    leases.end(lambda: kill_core(leases.daemon))
+    leases.are_there_again()
+
+
+def test_the_state_directory_is_deleted(lab):
+    """The core may not make it again; once it is there, all is written."""
+    leases = Leases(lab)
+    folder = state(lab, leases.daemon)
+    shutil.rmtree(folder)
+    renew(lab)
+    leases.daemon.logged("<3>journal: failed")
+    leases.are_there()
+    assert leases.daemon.status()["journal_fault"] != ""
+    os.mkdir(folder, 0o700)
+    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    leases.daemon.logged("journal: works again leases=9", 15)
+    leases.end(lambda: kill_core(leases.daemon))
+    leases.are_there_again()
