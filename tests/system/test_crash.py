@@ -24,8 +24,8 @@ OLD = {4000: 8000, 4001: 8001, 4002: 8002}  # external ports and those behind th
 # Where each point is passed: what of the matrix below has it, and its Nth passing is fatal.
 ANSWERING = ["before-kernel-commit", "after-kernel-commit", "in-journal-transaction", "after-journal-commit", "before-reply"]
 EXPIRING = ["in-expiry", *ANSWERING[:-1]]
-RECOVERING = ["after-journal-read", "in-review", "in-review:500", "in-expiry", "after-forwards-staged", "between-table-pieces",
-              "between-table-pieces:2", "after-kernel-commit", "in-journal-transaction", "after-journal-commit"]
+RECOVERING = ["after-journal-read", "in-review", "in-review:500", "in-expiry", "after-forwards-staged", "after-kernel-commit",
+              "in-journal-transaction", "after-journal-commit"]
 RESTORING = ["between-table-pieces", "between-table-pieces:2", "after-kernel-commit"]
 RELOADING = ["in-reload", "after-policy-set", "after-forwards-staged", *ANSWERING[:-1], "in-review", "in-review:251",
              "before-kernel-commit:2", "after-kernel-commit:2", "in-journal-transaction:2", "after-journal-commit:2",
@@ -226,8 +226,8 @@ def configure(daemon, text):
         file.write(text)
 
 
-@pytest.mark.parametrize("table", ["kept", "gone"])
-@pytest.mark.parametrize("point", RECOVERING)
+@pytest.mark.parametrize("point, table", [*((point, table) for point in RECOVERING for table in ("kept", "gone")),
+                                          *((point, "gone") for point in RESTORING[:-1])])
 def test_as_one_starts(lab, point, table):
     """Meanwhile a mapping ended, a forward of the configuration took another's port, and a rule denies some."""
     crashing = Crashing(lab, point, MANY)
