@@ -60,6 +60,20 @@ bool network_forwards(const struct network *);
 /* Does the kernel know where on that link the host is?  What is sent to one it does not know waits
  * until it is found. */
 bool network_knows_neighbour(struct network *, unsigned index, const struct address *);
+enum network_neighbour {
+	NETWORK_UNSURE, /* no entry: those are forgotten, too */
+	NETWORK_THERE,	/* its address is known, and was not asked for in vain since */
+	NETWORK_FAILED, /* it was, or is being asked for */
+};
+enum network_neighbour network_neighbour(struct network *, unsigned index, const struct address *);
+/* In milliseconds: so long after network_probe() its outcome is there. */
+#define NETWORK_PROBE ((monotime)9000)
+/*
+ * Lets the kernel ask an IPv4 host on that link for its link-layer address unless it is sure of it:
+ * as a packet to the host would, of which it gets none.  False: it cannot be asked, because what is
+ * sent to it goes another way, by a router perhaps; or the kernel does not let us.
+ */
+bool network_probe(struct network *, unsigned index, const struct address *);
 /* Are both, of whichever family, addresses of one host: does the kernel know both on that link, and
  * at one link-layer address?  Does not wait for one that it does not know. */
 bool network_same_neighbour(struct network *, unsigned index, const struct address *,

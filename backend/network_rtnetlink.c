@@ -710,6 +710,7 @@ found_counters(const struct nlmsghdr *message, void *arg)
 }
 
 struct neighbour {
+	bool there; /* an entry, that is */
 	bool known;
 	size_t size; /* 0: its link has no such addresses, or none was resolved */
 	uint8_t link_layer[32];
@@ -734,6 +735,7 @@ found_neighbour(const struct nlmsghdr *message, void *arg)
 	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
 	struct neighbour *out = arg;
 
+	out->there = header->ndm_state != NUD_NONE;
 	out->known = header->ndm_state & ~(NUD_INCOMPLETE | NUD_FAILED);
 	if (out->known && !(header->ndm_state & NUD_NOARP))
 		mnl_attr_parse(message, sizeof(*header), neighbour_attribute, out);
@@ -754,29 +756,37 @@ put_neighbour_question(struct nlmsghdr *question, unsigned index, const struct a
 		mnl_attr_put(question, NDA_DST, sizeof(address->bytes), address->bytes);
 }
 
+/* Of one message, which is there when sendto() returns; what is of another question was left over.
+ * 0 or -errno. */
+static int
+ask_exactly(struct network *n, struct nlmsghdr *question, mnl_cb_t found, void *arg)
+{
+	ssize_t size;
+	int result = -1;
+
+	question->nlmsg_seq = ++n->questions;
+	if (mnl_socket_sendto(n->neighbours, question, question->nlmsg_len) < 0)
+		return -errno;
+	do {
+		size = mnl_socket_recvfrom(n->neighbours, n->buffer, sizeof(n->buffer));
+		if (size > 0)
+			result =
+			    mnl_cb_run(n->buffer, (size_t)size, question->nlmsg_seq, 0, found, arg);
+	} while (size > 0 && result < 0 && errno == EPROTO);
+	return size < 0 || result < 0 ? -errno : 0;
+}
+
 static struct neighbour
 ask_neighbour(struct network *n, unsigned index, const struct address *address)
 {
 	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
 	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
 	struct neighbour found = {.known = false};
-	ssize_t size;
-	int result = -1;
 
 	question->nlmsg_type = RTM_GETNEIGH;
 	question->nlmsg_flags = NLM_F_REQUEST;
-	question->nlmsg_seq = ++n->questions;
 	put_neighbour_question(question, index, address);
-	if (mnl_socket_sendto(n->neighbours, question, question->nlmsg_len) < 0)
-		return found;
-	/* One message answers, and is there when sendto() returns; what is of another question was
-	 * left over. */
-	do {
-		size = mnl_socket_recvfrom(n->neighbours, n->buffer, sizeof(n->buffer));
-		if (size > 0)
-			result = mnl_cb_run(n->buffer, (size_t)size, question->nlmsg_seq, 0,
-					    found_neighbour, &found);
-	} while (size > 0 && result < 0 && errno == EPROTO);
+	ask_exactly(n, question, found_neighbour, &found);
 	return found;
 }
 
@@ -784,6 +794,80 @@ bool
 network_knows_neighbour(struct network *n, unsigned index, const struct address *address)
 {
 	return ask_neighbour(n, index, address).known;
+}
+
+enum network_neighbour
+network_neighbour(struct network *n, unsigned index, const struct address *address)
+{
+	const struct neighbour found = ask_neighbour(n, index, address);
+
+	if (found.known)
+		return NETWORK_THERE;
+	return found.there ? NETWORK_FAILED : NETWORK_UNSURE;
+}
+
+static int
+hop_attribute(const struct nlattr *attribute, void *arg)
+{
+	unsigned *index = arg;
+
+	switch (mnl_attr_get_type(attribute)) {
+	case RTA_OIF:
+		*index = mnl_attr_get_u32(attribute);
+		return MNL_CB_OK;
+	case RTA_GATEWAY:
+	case RTA_VIA:
+	case RTA_MULTIPATH:
+		*index = 0;
+		return MNL_CB_STOP;
+	default:
+		return MNL_CB_OK;
+	}
+}
+
+static int
+found_hop(const struct nlmsghdr *message, void *arg)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+
+	if (route->rtm_type == RTN_UNICAST)
+		mnl_attr_parse(message, sizeof(*route), hop_attribute, arg);
+	return MNL_CB_OK;
+}
+
+/* The link that an IPv4 host is on itself; 0: it is behind a router, or nowhere. */
+static unsigned
+link_of(struct network *n, const struct address *address)
+{
+	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
+	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
+	struct rtmsg *route;
+	unsigned index = 0;
+
+	question->nlmsg_type = RTM_GETROUTE;
+	question->nlmsg_flags = NLM_F_REQUEST;
+	route = mnl_nlmsg_put_extra_header(question, sizeof(*route));
+	route->rtm_family = AF_INET;
+	route->rtm_dst_len = 32;
+	mnl_attr_put_u32(question, RTA_DST, address_to_ipv4(address));
+	return ask_exactly(n, question, found_hop, &index) == 0 ? index : 0;
+}
+
+bool
+network_probe(struct network *n, unsigned index, const struct address *address)
+{
+	uint8_t buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + 64];
+	struct nlmsghdr *question = mnl_nlmsg_put_header(buffer);
+	struct ndmsg *about;
+
+	if (!address_is_ipv4(address) || link_of(n, address) != index)
+		return false;
+	question->nlmsg_type = RTM_NEWNEIGH;
+	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE;
+	put_neighbour_question(question, index, address);
+	about = mnl_nlmsg_get_payload(question);
+	about->ndm_flags = NTF_USE;
+	return ask_exactly(n, question, NULL, NULL) == 0;
 }
 
 bool

@@ -51,6 +51,8 @@ struct daemon {
 	struct flows *flows;
 	struct flows *session_flows; /* read for others, at other times */
 	struct sessions *sessions;
+	struct flows *upkeep_flows; /* as well */
+	struct upkeep *upkeep;
 	struct lease_store *store;
 	struct policy *policy;
 	struct engine *engine;
@@ -132,7 +134,7 @@ open_backend(struct daemon *d)
 	if (network_open(&d->network, names, 1 + config->lans, &fault) < 0 ||
 	    firewall_open(&d->firewall, &options, &fault) < 0 ||
 	    flows_open(&d->flows, &fault) < 0 || flows_open(&d->session_flows, &fault) < 0 ||
-	    listeners_open(&d->listeners, &fault) < 0)
+	    flows_open(&d->upkeep_flows, &fault) < 0 || listeners_open(&d->listeners, &fault) < 0)
 		fatal("%s", fault.text);
 	free(names);
 	if (!firewall_resets(d->firewall))
@@ -225,6 +227,59 @@ new_engine(struct daemon *d)
 		fatal("%s", fault.text);
 	if (!engine_set_forwards(d->engine, d->config->forward, d->config->forwards, d->started))
 		fatal("out of memory");
+}
+
+/* The link of a host; 0: none that is up. */
+static unsigned
+link_of(const struct daemon *d, const char *lan, const struct address *host)
+{
+	const struct network_interface *at;
+
+	for (size_t i = 0; (at = network_interface(d->network, TOPOLOGY_FIRST_LAN + i)); i++)
+		if (at->up && (!lan[0] || strcmp(at->name, lan) == 0) &&
+		    interface_has_host(at, host))
+			return at->index;
+	return 0;
+}
+
+static bool
+probe(void *arg, const char *lan, const struct address *host)
+{
+	const struct daemon *d = arg;
+	unsigned index = link_of(d, lan, host);
+
+	return index && network_probe(d->network, index, host);
+}
+
+static enum network_neighbour
+look(void *arg, const char *lan, const struct address *host)
+{
+	const struct daemon *d = arg;
+	unsigned index = link_of(d, lan, host);
+
+	return index ? network_neighbour(d->network, index, host) : NETWORK_UNSURE;
+}
+
+static void
+set_upkeep(struct daemon *d)
+{
+	upkeep_set(d->upkeep, d->config->host_gone_timeout * MONOTIME_SECOND,
+		   d->config->idle_mapping_timeout * MONOTIME_SECOND, clock_now());
+}
+
+static void
+new_upkeep(struct daemon *d)
+{
+	d->upkeep = upkeep_new(&(struct upkeep_options){
+	    .engine = d->engine,
+	    .flows = d->upkeep_flows,
+	    .probe = probe,
+	    .look = look,
+	    .arg = d,
+	});
+	if (!d->upkeep)
+		fatal("out of memory");
+	set_upkeep(d);
 }
 
 static void
@@ -522,6 +577,7 @@ go_over_to(struct daemon *d, struct config *config, const size_t *origin)
 	log_open(d->config->log_target, d->config->log_level);
 	firewall_set_source_nat(d->firewall, d->config->wan.source_nat);
 	lease_store_set_sync(d->store, store_sync(d->config));
+	set_upkeep(d);
 	d->reload = RELOAD_REVIEW;
 	crash_point("in-reload");
 	return follow_rules(d) && follow_upnp(d, config, origin) &&
@@ -616,6 +672,7 @@ open_gateway(struct daemon *d)
 	const struct gateway_options gateway = {
 	    .base = d->base,
 	    .engine = d->engine,
+	    .upkeep = d->upkeep,
 	    .config = d->config,
 	    .network = d->network,
 	    .firewall = d->firewall,
@@ -725,6 +782,7 @@ start(struct daemon *d)
 	open_loop(d);
 	open_backend(d);
 	new_engine(d);
+	new_upkeep(d);
 	open_upnp(d);
 	open_keeper(d);
 	open_gateway(d);
@@ -760,11 +818,13 @@ stop(struct daemon *d)
 	gateway_free(d->gateway);
 	chain_keeper_free(d->keeper);
 	foreign_chains_close(d->foreign);
+	upkeep_free(d->upkeep);
 	engine_free(d->engine);
 	lease_store_free(d->store);
 	policy_free(d->policy);
 	listeners_close(d->listeners);
 	sessions_free(d->sessions);
+	flows_close(d->upkeep_flows);
 	flows_close(d->session_flows);
 	flows_close(d->flows);
 	firewall_close(d->firewall);

@@ -51,6 +51,8 @@ static const struct number_row counter_rows[] = {
     {"deleted", offsetof(struct control_counters, deleted)},
     {"expired", offsetof(struct control_counters, expired)},
     {"removed", offsetof(struct control_counters, removed)},
+    {"gone", offsetof(struct control_counters, gone)},
+    {"idle", offsetof(struct control_counters, idle)},
     {"batches", offsetof(struct control_counters, batches)},
     {"largest_batch", offsetof(struct control_counters, largest_batch)},
     {"kernel_transactions", offsetof(struct control_counters, kernel_transactions)},

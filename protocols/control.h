@@ -157,7 +157,7 @@ struct control_chain {
 struct control_counters {
 	uint64_t requests[ORIGINS];
 	uint64_t results[MAP_RESULTS];
-	uint64_t granted, renewed, deleted, expired, removed;
+	uint64_t granted, renewed, deleted, expired, removed, gone, idle;
 	uint64_t batches, largest_batch;
 	uint64_t kernel_transactions, kernel_aborts, kernel_refusals, table_restores,
 	    address_changes, flow_passes, flows_ended;

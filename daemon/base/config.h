@@ -111,8 +111,10 @@ struct config {
 	uint32_t max_lifetime; /* seconds, PCP and NAT-PMP */
 	struct port_range random_ports;
 	uint32_t max_mappings_per_client;
-	uint32_t requests_per_second; /* NAT-PMP and PCP, per client; 0 = no limit */
-	bool end_flows_on_expiry;     /* flows of leases that nobody renewed, too */
+	uint32_t requests_per_second;  /* NAT-PMP and PCP, per client; 0 = no limit */
+	bool end_flows_on_expiry;      /* flows of leases that nobody renewed, too */
+	uint32_t host_gone_timeout;    /* seconds; 0 = hosts are not looked after */
+	uint32_t idle_mapping_timeout; /* seconds; 0 = mappings may be idle */
 	struct config_upnp upnp;
 	char *text;			/* of the file without its comments: reads as the same */
 	unsigned line[CONFIG_KEYS_MAX]; /* of each key's value, as config_keys(); 0: it has none, or

@@ -13,6 +13,8 @@ struct counters {
 	uint64_t deleted; /* by their clients */
 	uint64_t expired;
 	uint64_t removed; /* by the admin */
+	uint64_t gone;	  /* ended because their host was */
+	uint64_t idle;	  /* because nothing went through them */
 	uint64_t batches; /* requests that were decided together, and committed at once */
 	uint64_t largest_batch;
 	uint64_t kernel_transactions;

@@ -15,7 +15,6 @@
 #include "policy.h"
 #include "renumbering.h"
 #include "sweep.h"
-#include "transaction.h"
 #include "../base/log.h"
 #include "../../backend/crash_point.h"
 
@@ -150,6 +149,8 @@ static const struct {
     [ENDING_REPLACED] = {"replaced", offsetof(struct counters, deleted)},
     [ENDING_TAKEN] = {"taken-by-forward", offsetof(struct counters, removed)},
     [ENDING_DENIED] = {NULL, offsetof(struct counters, removed)},
+    [ENDING_GONE] = {"host-gone", offsetof(struct counters, gone)},
+    [ENDING_IDLE] = {"idle", offsetof(struct counters, idle)},
 };
 
 /* Once for each operation, and for all that the admin removed; what nobody did is one for itself.
@@ -200,6 +201,8 @@ settle_change(void *arg, const struct change *change)
 		++*(uint64_t *)((char *)&e->counters + endings[change->ending].counter);
 		if (change->ending != ENDING_EXPIRED || e->options.end_flows_on_expiry)
 			note_flows(e, record);
+		if (change->ending == ENDING_GONE)
+			lease_table_release_port(e->table, record);
 		if (endings[change->ending].event)
 			log_lease(e, endings[change->ending].event, record);
 	} else if (!change->existed) {
@@ -732,9 +735,15 @@ engine_run(struct engine *e, monotime now)
 bool
 engine_remove(struct engine *e, uint64_t id, monotime now)
 {
+	return engine_end(e, id, ENDING_REMOVED, now);
+}
+
+bool
+engine_end(struct engine *e, uint64_t id, enum ending why, monotime now)
+{
 	struct lease *lease = lease_table_by_id(e->table, id);
 
-	return lease && transaction_end(e->transaction, lease, ENDING_REMOVED, now);
+	return lease && transaction_end(e->transaction, lease, why, now);
 }
 
 bool
@@ -851,6 +860,12 @@ bool
 engine_table_intact(const struct engine *e)
 {
 	return e->created && !e->lost;
+}
+
+bool
+engine_reads_flows(const struct engine *e)
+{
+	return e->sweep && sweep_reads(e->sweep);
 }
 
 uint64_t

@@ -11,6 +11,7 @@
 #include "journal.h"
 #include "lease_table.h"
 #include "port_pick.h"
+#include "transaction.h"
 #include "../../backend/firewall.h"
 #include "../../backend/flows.h"
 
@@ -59,6 +60,10 @@ monotime engine_run(struct engine *, monotime now);
 /* Ends leases from here on (the admin's remove); takes part in the batch: flush after it.  All of a
  * batch are one removal.  False: no such lease, or out of memory. */
 bool engine_remove(struct engine *, uint64_t id, monotime now);
+
+/* The same for another reason, on which depends what follows from it: log, counters, and whether
+ * the port rests. */
+bool engine_end(struct engine *, uint64_t id, enum ending, monotime now);
 
 /*
  * Another policy, from the next request on.  Leases that it denies, as if each one's own host asked
@@ -124,6 +129,8 @@ const struct lease_table *engine_leases(const struct engine *);
 const struct counters *engine_counters(const struct engine *);
 const char *engine_journal_fault(const struct engine *); /* NULL: it works, or there is none */
 bool engine_table_intact(const struct engine *);
+/* Are flows being read, to end some?  Whoever else would read them lets this go first. */
+bool engine_reads_flows(const struct engine *);
 /* Connections since the mapping was made: counted so far plus the kernel element's. */
 uint64_t engine_connections(struct engine *, const struct lease *);
 

@@ -400,7 +400,6 @@ lease_table_insert(struct lease_table *table, const struct lease_record *record)
 {
 	struct lease_client *client = get_client(table, &record->internal.address);
 	struct lease *lease = client ? calloc(1, sizeof(*lease)) : NULL;
-	struct quarantine *q;
 
 	if (!client)
 		return NULL;
@@ -424,10 +423,7 @@ lease_table_insert(struct lease_table *table, const struct lease_record *record)
 		lease->record.id = table->last_id + 1;
 	if (lease->record.id > table->last_id)
 		table->last_id = lease->record.id;
-	q = find_quarantine(table, record->transport, record->external_port);
-	if (q)
-		release_quarantine(table, q);
-	link_lease(table, lease);
+	lease_table_relink(table, lease);
 	return lease;
 }
 
@@ -475,13 +471,18 @@ lease_table_unlink(struct lease_table *table, struct lease *lease, monotime now)
 }
 
 void
-lease_table_relink(struct lease_table *table, struct lease *lease)
+lease_table_release_port(struct lease_table *table, const struct lease_record *record)
 {
-	struct quarantine *q =
-	    find_quarantine(table, lease->record.transport, lease->record.external_port);
+	struct quarantine *q = find_quarantine(table, record->transport, record->external_port);
 
 	if (q)
 		release_quarantine(table, q);
+}
+
+void
+lease_table_relink(struct lease_table *table, struct lease *lease)
+{
+	lease_table_release_port(table, &lease->record);
 	link_lease(table, lease);
 }
 
@@ -740,6 +741,15 @@ lease_next_of_client(const struct lease *lease)
 	struct lease *next = RB_NEXT(lease_internals, NULL, (struct lease *)lease);
 
 	return next && next->client == lease->client ? next : NULL;
+}
+
+struct lease *
+lease_table_after_client(const struct lease_table *table, const struct address *client)
+{
+	/* No lease has this transport: the key comes after all of the client's. */
+	struct lease key = {.record = {.transport = UINT8_MAX, .internal.address = *client}};
+
+	return RB_NFIND(lease_internals, (struct lease_internals *)&table->internals, &key);
 }
 
 struct lease *

@@ -30,6 +30,10 @@ struct lease {
 	TAILQ_ENTRY(lease) by_static;
 	struct lease_client *client;
 	struct change *change; /* the engine's note of what the present batch did to it */
+	struct {
+		monotime used;	  /* 0: nobody has looked yet */
+		uint64_t counted; /* connections, when somebody looked last */
+	} idle;			  /* upkeep's notes */
 };
 
 /* How long a freed external port is kept for the same internal endpoint (RFC 6887 15, RFC 6888
@@ -54,6 +58,8 @@ void lease_table_unlink(struct lease_table *, struct lease *, monotime now);
 /* Undoes an unlink whose port has not been given out since.  Cannot fail. */
 void lease_table_relink(struct lease_table *, struct lease *);
 void lease_table_discard(struct lease_table *, struct lease *); /* frees one that is unlinked */
+/* Takes the port of one that is unlinked out of quarantine: whoever had it is no more. */
+void lease_table_release_port(struct lease_table *, const struct lease_record *);
 
 void lease_table_set_lifetime(struct lease_table *, struct lease *, uint32_t lifetime,
 			      monotime ends);
@@ -88,6 +94,8 @@ struct lease *lease_next_internal(const struct lease *); /* same endpoint, or NU
  */
 struct lease *lease_table_first_of_client(const struct lease_table *, const struct address *);
 struct lease *lease_next_of_client(const struct lease *);
+/* The first lease of the client that follows in order of address; for walking over all clients. */
+struct lease *lease_table_after_client(const struct lease_table *, const struct address *);
 /* The static ones, the oldest first. */
 struct lease *lease_table_first_static(const struct lease_table *);
 struct lease *lease_next_static(const struct lease *);

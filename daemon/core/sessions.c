@@ -106,20 +106,14 @@ take(void *arg, const struct flow *flow)
 	struct sessions *s = arg;
 	struct session session = {
 	    .transport = flow->transport, .state = flow->state, .timeout = flow->timeout};
-	const struct lease *lease;
+	const struct lease *lease = sweep_inbound(s->table, flow);
 
-	if ((flow->mark & (FLOWS_MARK_OURS | FLOWS_MARK_ENDED)) == FLOWS_MARK_OURS) {
-		lease =
-		    sweep_carrier(s->table, flow->transport, flow->to.port, &flow->from.address);
-		if (lease && sweep_leads_to(lease, flow->to.port, &flow->reply_from)) {
-			session.remote = flow->from;
-			add(s->latest, lease, flow->to.port, &session);
-		}
+	if (lease) {
+		session.remote = flow->from;
+		add(s->latest, lease, flow->to.port, &session);
 	}
-	if (address_equal(&flow->from.address, &flow->reply_to.address))
-		return; /* sent on as it came: through no port of ours */
-	lease = sweep_carrier(s->table, flow->transport, flow->reply_to.port, &flow->to.address);
-	if (lease && sweep_leads_to(lease, flow->reply_to.port, &flow->from)) {
+	lease = sweep_outbound(s->table, flow);
+	if (lease) {
 		session.remote = flow->to;
 		session.outbound = true;
 		add(s->latest, lease, flow->reply_to.port, &session);

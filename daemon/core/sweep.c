@@ -101,8 +101,9 @@ same_endpoint(const struct endpoint *a, const struct endpoint *b)
 	return a->port == b->port && address_equal(&a->address, &b->address);
 }
 
-bool
-sweep_leads_to(const struct lease *lease, uint16_t port, const struct endpoint *internal)
+/* What comes to this one of its external ports is for this endpoint. */
+static bool
+leads_to(const struct lease *lease, uint16_t port, const struct endpoint *internal)
 {
 	const struct lease_record *r = &lease->record;
 	/* A range keeps its port numbers. */
@@ -110,6 +111,28 @@ sweep_leads_to(const struct lease *lease, uint16_t port, const struct endpoint *
 				  (uint16_t)(r->internal.port + (port - r->external_port))};
 
 	return same_endpoint(&target, internal);
+}
+
+const struct lease *
+sweep_inbound(const struct lease_table *table, const struct flow *flow)
+{
+	const struct lease *lease;
+
+	if ((flow->mark & (FLOWS_MARK_OURS | FLOWS_MARK_ENDED)) != FLOWS_MARK_OURS)
+		return NULL;
+	lease = sweep_carrier(table, flow->transport, flow->to.port, &flow->from.address);
+	return lease && leads_to(lease, flow->to.port, &flow->reply_from) ? lease : NULL;
+}
+
+const struct lease *
+sweep_outbound(const struct lease_table *table, const struct flow *flow)
+{
+	const struct lease *lease;
+
+	if (address_equal(&flow->from.address, &flow->reply_to.address))
+		return NULL; /* sent on as it came: through no port of ours */
+	lease = sweep_carrier(table, flow->transport, flow->reply_to.port, &flow->to.address);
+	return lease && leads_to(lease, flow->reply_to.port, &flow->from) ? lease : NULL;
 }
 
 static bool
@@ -153,7 +176,7 @@ is_carried(const struct lease *lease, const struct flow *flow)
 {
 	return is_announced(flow)
 		   ? address_equal(&lease->record.internal.address, &flow->reply_from.address)
-		   : sweep_leads_to(lease, flow->to.port, &flow->reply_from);
+		   : leads_to(lease, flow->to.port, &flow->reply_from);
 }
 
 /* To a port of the gateway. */
@@ -197,7 +220,7 @@ judge_outbound(struct sweep *s, const struct flow *flow)
 	    sweep_carrier(s->table, flow->transport, flow->reply_to.port, &flow->to.address);
 
 	if (lease && flow->transport == TRANSPORT_UDP &&
-	    !sweep_leads_to(lease, flow->reply_to.port, &flow->from) &&
+	    !leads_to(lease, flow->reply_to.port, &flow->from) &&
 	    is_gateways(s, &flow->reply_to.address) && !is_gateways(s, &flow->from.address))
 		end(s, flow, FLOW_FORGET);
 }
@@ -240,6 +263,12 @@ note_again(struct sweep *s, const struct fault *fault, monotime now)
 	s->due = now + RETRY;
 	if (log_limited(&s->limit, LOG_LEVEL_ERROR, now))
 		log_line(LOG_LEVEL_ERROR, "flows", "not ended", "reason=\"%s\"", fault->text);
+}
+
+bool
+sweep_reads(const struct sweep *s)
+{
+	return s->reading;
 }
 
 monotime

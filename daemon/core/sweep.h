@@ -28,11 +28,14 @@ void sweep_note(struct sweep *, enum transport, struct port_range, monotime now)
  * MONOTIME_NEVER if nothing is noted.
  */
 monotime sweep_run(struct sweep *, const struct firewall_network *, monotime now);
+bool sweep_reads(const struct sweep *); /* a reading is under way */
 
 /* The mapping that carries what this remote host sends to an external port; NULL: none. */
 const struct lease *sweep_carrier(const struct lease_table *, enum transport, uint16_t port,
 				  const struct address *remote);
-/* What comes to this one of its external ports is for this endpoint. */
-bool sweep_leads_to(const struct lease *, uint16_t port, const struct endpoint *);
+/* The mapping through which a flow came in, or through whose port .reply_to a host's own flow
+ * leaves as itself; NULL: none. */
+const struct lease *sweep_inbound(const struct lease_table *, const struct flow *);
+const struct lease *sweep_outbound(const struct lease_table *, const struct flow *);
 
 #endif

@@ -23,6 +23,8 @@ enum ending {
 	ENDING_REPLACED,
 	ENDING_TAKEN,  /* a forward wanted its port */
 	ENDING_DENIED, /* by a policy that came after it */
+	ENDING_GONE,   /* its host is, for so long that it does not count as away */
+	ENDING_IDLE,   /* nothing went through it */
 	ENDING_REFUSED
 };
 

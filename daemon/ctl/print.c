@@ -516,6 +516,8 @@ print_counters(const struct control_counters *c)
 	put_part(&p, "%" PRIu64 " deleted", c->deleted);
 	put_part(&p, "%" PRIu64 " expired", c->expired);
 	put_part(&p, "%" PRIu64 " removed", c->removed);
+	put_part(&p, "%" PRIu64 " of hosts that went", c->gone);
+	put_part(&p, "%" PRIu64 " idle", c->idle);
 	end_parts(&p);
 	p = begin_parts("kernel");
 	put_count(&p, c->kernel_transactions, "transaction", "transactions");

@@ -628,6 +628,8 @@ copy_counters(const struct counters *from)
 	    .deleted = from->deleted,
 	    .expired = from->expired,
 	    .removed = from->removed,
+	    .gone = from->gone,
+	    .idle = from->idle,
 	    .batches = from->batches,
 	    .largest_batch = from->largest_batch,
 	    .kernel_transactions = from->kernel_transactions,

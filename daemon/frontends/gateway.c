@@ -30,7 +30,9 @@ void
 gateway_changed(void *arg)
 {
 	struct gateway *g = arg;
-	monotime now = clock_now(), next = engine_run(g->options.engine, now);
+	monotime now = clock_now(), upkeep = upkeep_run(g->options.upkeep, now);
+	monotime engine = engine_run(g->options.engine, now);
+	monotime next = engine < upkeep ? engine : upkeep;
 	monotime wait = next > now ? next - now : 0;
 	struct timeval after = {wait / MONOTIME_SECOND, wait % MONOTIME_SECOND * 1000};
 

@@ -9,12 +9,14 @@
 #include "control.h"
 #include "../core/chain_keeper.h"
 #include "../core/topology.h"
+#include "../core/upkeep.h"
 
 struct gateway;
 
 struct gateway_options {
 	struct event_base *base;
 	struct engine *engine; /* borrowed, as all here */
+	struct upkeep *upkeep;
 	const struct config *config;
 	struct network *network; /* of the interfaces topology_read() expects */
 	struct firewall *firewall;

@@ -8,6 +8,7 @@
 enum { FAKE_FLOWS_MAX = 2048, FAKE_FLOWS_PIECE = 16 };
 
 void fake_flows_add(struct flows *, const struct flow *);
+void fake_flows_clear(struct flows *); /* not amid a reading */
 /* The next readings fail at their first piece. */
 void fake_flows_fail(struct flows *, unsigned readings);
 /* How many there are; the others by number, in the order they came. */

@@ -87,6 +87,12 @@ fake_flows_add(struct flows *f, const struct flow *flow)
 }
 
 void
+fake_flows_clear(struct flows *f)
+{
+	f->count = 0;
+}
+
+void
 fake_flows_fail(struct flows *f, unsigned readings)
 {
 	f->fail = readings;

@@ -159,6 +159,8 @@ test_defaults(void **state)
 	assert_int_equal(config->max_mappings_per_client, 512);
 	assert_int_equal(config->requests_per_second, 200);
 	assert_false(config->end_flows_on_expiry);
+	assert_int_equal(config->host_gone_timeout, 0);
+	assert_int_equal(config->idle_mapping_timeout, 0);
 	const struct config_upnp *upnp = &config->upnp;
 	assert_true(upnp->on);
 	assert_string_equal(upnp->worker_user, "portlease-upnp");
@@ -199,6 +201,7 @@ test_every_key(void **state)
 					  "random-ports = 2000-2999\n"
 					  "max-mappings-per-client = 1 requests-per-second = 0\n"
 					  "end-flows-on-expiry = yes\n"
+					  "host-gone-timeout = 300 idle-mapping-timeout = 86400\n"
 					  "lan \"br0\" { } lan guests { }\n"
 					  "wan ppp0 {\n"
 					  "external-address = 203.0.113.5\n"
@@ -221,6 +224,8 @@ test_every_key(void **state)
 	assert_int_equal(config->max_mappings_per_client, 1);
 	assert_int_equal(config->requests_per_second, 0);
 	assert_true(config->end_flows_on_expiry);
+	assert_int_equal(config->host_gone_timeout, 300);
+	assert_int_equal(config->idle_mapping_timeout, 86400);
 	assert_int_equal(config->lans, 2);
 	assert_string_equal(config->lan[0].interface, "br0");
 	assert_string_equal(config->lan[1].interface, "guests");
@@ -400,6 +405,16 @@ static const struct words {
      {"0", "1000000"},
      {"1000001", "00", "none"}},
     {"", "end-flows-on-expiry", "no|yes", {"yes", "no"}, {"", "tcp", "1"}},
+    {"",
+     "host-gone-timeout",
+     "a number from 0 to 4294967294 without leading zeros",
+     {"0", "300", "4294967294"},
+     {"", "4294967295", "00", "never", "5m"}},
+    {"",
+     "idle-mapping-timeout",
+     "a number from 0 to 4294967294 without leading zeros",
+     {"0", "86400", "4294967294"},
+     {"", "4294967295", "00", "never", "24h"}},
     {"", "upnp", "no|yes", {"yes", "no"}, {"", "auto", "1"}},
     {"", "worker-user", "the name or the number of a user", {"nobody", "0"}, {""}},
     {"", "igd-version", "auto|1|2", {"auto", "1", "2"}, {"", "0", "3", "v1", "both"}},

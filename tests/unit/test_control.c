@@ -241,6 +241,8 @@ a_status(void)
 	s->counters.deleted = 3;
 	s->counters.expired = 4;
 	s->counters.removed = 5;
+	s->counters.gone = 15;
+	s->counters.idle = 16;
 	s->counters.kernel_transactions = 6;
 	s->counters.kernel_aborts = 7;
 	s->counters.kernel_refusals = 8;

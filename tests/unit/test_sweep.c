@@ -150,7 +150,13 @@ a_range_carries_each_of_its_ports(void **state)
 	    .remote_length = 120,
 	    .ends = MONOTIME_NEVER,
 	};
-	struct endpoint target = {address("192.168.1.3"), 4000};
+	struct flow in = {
+	    .transport = UDP,
+	    .from = {address("198.51.100.7"), 5000},
+	    .to = {network.wan_address[0], 4000},
+	    .reply_from = {address("192.168.1.3"), 4000},
+	    .mark = FLOWS_MARK_OURS,
+	};
 	struct lease *range = lease_table_insert(table, &record), *other;
 
 	(void)state;
@@ -164,8 +170,9 @@ a_range_carries_each_of_its_ports(void **state)
 	assert_ptr_equal(carrier("198.51.101.7"), other);
 	assert_ptr_equal(carrier("198.51.100.7"), range);
 	assert_null(carrier("198.51.102.7"));
-	assert_true(sweep_leads_to(range, 4000, &target));
-	assert_false(sweep_leads_to(range, 4001, &target));
+	assert_ptr_equal(sweep_inbound(table, &in), range);
+	in.to.port = 4001;
+	assert_null(sweep_inbound(table, &in));
 }
 
 static void
