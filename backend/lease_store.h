@@ -44,7 +44,8 @@ void lease_store_free(struct lease_store *); /* NULL is allowed */
 /*
  * Opens the file, or makes it; closes it first if it was open.  One of an older schema is brought
  * up to date; a ruined one is moved aside, and *moved is the name it has now ("" = it was not).
- * 0 or -errno; -EPROTONOSUPPORT: a newer portlease wrote it, and it was not touched.
+ * 0 or -errno; -EPROTONOSUPPORT: a newer portlease wrote it, and it was not touched; -EROFS: it can
+ * only be read, which it is open for.
  */
 enum { LEASE_STORE_NAME_SIZE = 32 };
 int lease_store_open(struct lease_store *, char moved[LEASE_STORE_NAME_SIZE], struct fault *);

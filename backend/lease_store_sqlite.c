@@ -271,6 +271,52 @@ prepare(struct lease_store *s)
 	return code;
 }
 
+/* The path as a URI has it, and how to read what is there without a lock or a new file beside it.
+ */
+static void
+reading_uri(const struct lease_store *s, char *out, size_t size)
+{
+	char log[PATH_MAX + 8];
+	size_t at = (size_t)snprintf(out, size, "file:");
+
+	for (const char *c = s->path; *c && at + 4 < size; c++)
+		at +=
+		    (size_t)snprintf(out + at, size - at, strchr("%?#", *c) ? "%%%02x" : "%c", *c);
+	snprintf(log, sizeof(log), "%s-wal", s->path);
+	snprintf(out + at, size - at, "%s",
+		 access(log, F_OK) == 0 ? "?vfs=unix-none" : "?immutable=1");
+}
+
+/* What is on a disk that takes nothing. */
+static int
+open_for_reading(struct lease_store *s, struct fault *fault)
+{
+	char uri[3 * PATH_MAX + 32];
+	int version = 0, code;
+
+	reading_uri(s, uri, sizeof(uri));
+	sqlite3_close(s->db);
+	code = sqlite3_open_v2(uri, &s->db,
+			       SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOFOLLOW |
+				   SQLITE_OPEN_NOMUTEX,
+			       NULL);
+	if (code == SQLITE_OK)
+		code = execute(s, "PRAGMA locking_mode = EXCLUSIVE");
+	if (code == SQLITE_OK)
+		code = get_version(s, &version);
+	if (code == SQLITE_OK && version != SCHEMA)
+		return fault_set(fault, version > SCHEMA ? EPROTONOSUPPORT : EIO,
+				 "%s can only be read, and its schema is %d instead of %d", s->path,
+				 version, SCHEMA);
+	if (code == SQLITE_OK)
+		code = check(s);
+	if (code == SQLITE_OK)
+		code = prepare(s);
+	if (code != SQLITE_OK)
+		return fail(s, code, fault);
+	return fault_set(fault, EROFS, "%s can only be read", s->path);
+}
+
 static int
 open_file(struct lease_store *s, struct fault *fault)
 {
@@ -285,6 +331,8 @@ open_file(struct lease_store *s, struct fault *fault)
 	/* Before anything is read: else there would be a file of shared memory. */
 	if (code == SQLITE_OK)
 		code = execute(s, "PRAGMA locking_mode = EXCLUSIVE");
+	if (code == SQLITE_OK && sqlite3_db_readonly(s->db, "main"))
+		return open_for_reading(s, fault);
 	if (code == SQLITE_OK)
 		code = get_version(s, &version);
 	if (code == SQLITE_OK && version > SCHEMA)
@@ -340,7 +388,7 @@ lease_store_open(struct lease_store *s, char moved[LEASE_STORE_NAME_SIZE], struc
 		if (move_aside(s, moved))
 			error = open_file(s, fault);
 	}
-	if (error)
+	if (error && error != -EROFS)
 		close_file(s);
 	return error;
 }

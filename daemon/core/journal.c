@@ -121,7 +121,7 @@ journal_restore(struct journal *j, struct journal_found *found, monotime now, st
 	const struct lease_store_stamp here = stamp(j, now);
 	struct restoring to = {.journal = j};
 	struct lease_store_head head;
-	int error = open_store(j);
+	int opened = open_store(j), error = opened == -EROFS ? 0 : opened;
 
 	*found = (struct journal_found){0};
 	if (error == -EPROTONOSUPPORT) {
@@ -134,11 +134,11 @@ journal_restore(struct journal *j, struct journal_found *found, monotime now, st
 		to.shift = journal_shift(&head.stamp, &here);
 		error = lease_store_load(j->options.store, put_back, &to, &j->fault);
 		found->state = head.state;
-		found->goes_on = !error && !to.left_out && same_boot(&head.stamp, &here);
+		found->goes_on = !opened && !error && !to.left_out && same_boot(&head.stamp, &here);
 		lease_table_set_last_id(j->table, head.state.last_id);
 	}
 	found->nothing = error || head.empty;
-	if (error)
+	if (error || opened)
 		fail(j, now);
 	j->whole = !found->goes_on;
 	j->written = found->state;

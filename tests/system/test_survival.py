@@ -5,7 +5,7 @@ import os
 import pwd
 import shutil
 import signal
-import socket
+import subprocess
 
 import pytest
 
@@ -221,4 +221,26 @@ def test_the_state_directory_is_deleted(lab):
     os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
     leases.daemon.logged("journal: works again leases=9", 15)
     leases.end(lambda: kill_core(leases.daemon))
+    leases.are_there_again()
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+@pytest.mark.parametrize("how_it_starts", ["restart", "boot"])
+def test_the_disk_becomes_read_only(lab, how, how_it_starts):
+    """What is on it is still known by the next start, after a boot, too; and written again once it can be."""
+    leases = Leases(lab)
+    daemon = leases.daemon
+    getattr(daemon, how)()
+    folder = state(lab, daemon)
+    read_only = f"&& mount --bind {folder} {folder} && mount -o remount,bind,ro {folder} "
+    if how_it_starts == "boot":
+        boot(lab, daemon, read_only)
+    else:
+        daemon.within = ("unshare", "--mount", "sh", "-c", f'true {read_only}&& exec "$@"', "sh")
+    leases.end(daemon.start)
+    daemon.logged("<3>journal: failed reason=.*journal.db can only be read")
+    assert "can only be read" in daemon.status()["journal_fault"]
+    leases.are_there()
+    subprocess.run(["nsenter", f"--mount=/proc/{daemon.parent}/ns/mnt", "mount", "-o", "remount,bind,rw", folder], check=True)
+    daemon.logged("journal: works again leases=9", 15)
+    leases.end(lambda: kill_core(daemon))
     leases.are_there_again()
