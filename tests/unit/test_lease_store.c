@@ -323,6 +323,57 @@ test_a_newer_schema_is_refused_and_left_alone(void **s)
 	assert_int_equal(rows, 1);
 }
 
+/* Of somebody else, who lets us look: as a disk that is mounted so.  With its log, as a killed
+ * daemon leaves it, and without. */
+static void
+test_what_can_only_be_read_is_read(void **s)
+{
+	static const char folder_name[] = "50%25?#";
+	char folder[DISK_PATH], file[DISK_PATH + 16], wal[DISK_PATH + 24];
+	char moved[LEASE_STORE_NAME_SIZE];
+	struct lease_store_head head;
+
+	(void)s;
+	snprintf(folder, sizeof(folder), "%s", disk_file(folder_name));
+	snprintf(file, sizeof(file), "%s/" FILE_NAME, folder);
+	snprintf(wal, sizeof(wal), "%s-wal", file);
+	assert_int_equal(put(1), 0);
+	assert_int_equal(put(2), 0);
+	for (int logged = 1; logged >= 0; logged--) {
+		struct lease_store *read_only;
+
+		assert_int_equal(mkdir(folder, 0700), 0);
+		disk_copy(disk_file(FILE_NAME), file);
+		disk_copy(disk_file(FILE_NAME "-wal"), wal);
+		if (!logged)
+			lease_store_free(open_in(folder, ""));
+		assert_int_equal(access(wal, F_OK) == 0, logged);
+		chmod(file, 0444);
+		chmod(folder, 0555);
+		chmod(disk.folder, 0755);
+		if (logged)
+			chmod(wal, 0444);
+		if (geteuid() == 0)
+			assert_int_equal(seteuid(65534), 0);
+		read_only = lease_store_new(folder, LEASE_STORE_FULL);
+		assert_int_equal(lease_store_open(read_only, moved, &fault), -EROFS);
+		assert_string_equal(moved, "");
+		assert_int_equal(lease_store_head(read_only, &head, &fault), 0);
+		assert_int_equal(head.state.last_id, state.last_id);
+		load(read_only);
+		assert_int_equal(rows, 2);
+		lease_store_begin(read_only);
+		lease_store_drop(read_only, 1);
+		assert_int_equal(lease_store_commit(read_only, &fault), -EROFS);
+		lease_store_free(read_only);
+		if (getuid() == 0)
+			assert_int_equal(seteuid(0), 0);
+		chmod(folder, 0700);
+		disk_empty(folder);
+		assert_int_equal(rmdir(folder), 0);
+	}
+}
+
 static void
 ruin(const char *name, long at, const char *with, size_t length)
 {
@@ -638,6 +689,7 @@ main(void)
 	    TEST(test_dropped_is_gone_and_uncommitted_never_was),
 	    TEST(test_rows_that_make_no_sense_are_left_out),
 	    TEST(test_a_newer_schema_is_refused_and_left_alone),
+	    TEST(test_what_can_only_be_read_is_read),
 	    TEST(test_a_ruined_file_is_moved_aside),
 	    TEST(test_a_full_disk),
 	    TEST(test_a_file_that_is_taken_away_is_noticed),
