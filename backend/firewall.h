@@ -97,8 +97,9 @@ struct firewall_agreement {
 /*
  * Goes on with the table that is there: in one transaction the chains, rules and the network become
  * ours, and its elements those of the mappings; elements that are right are not touched.  Of a
- * table that is intact only what differs.  Nothing may be staged.  -ENOENT: there is none of this
- * layout; -errno: it could not be done; in both cases nothing was, and the table is to be created.
+ * table that is intact only what differs is sent; one of another layout is replaced.  Nothing may
+ * be staged.  -ENOENT: there is no table; -errno: it could not be done, -EBUSY at present; nothing
+ * was.
  */
 int firewall_adopt(struct firewall *, const struct firewall_network *,
 		   const struct firewall_wanted *, struct firewall_agreement *, struct fault *);

@@ -196,7 +196,7 @@ error_of(const struct nlmsghdr *m)
 struct table {
 	uint64_t handle; /* 0: there is none */
 	bool works;
-	bool fits; /* it is of our layout */
+	bool fits; /* and is of our layout */
 };
 
 static void
@@ -212,8 +212,9 @@ take_table(struct firewall *f, const struct nlmsghdr *m, void *argument)
 	userdata = attribute_of(m, NFTA_TABLE_USERDATA, 1);
 	table->handle = handle_of(m, NFTA_TABLE_HANDLE);
 	table->works = !(flags && ntohl(mnl_attr_get_u32(flags)) & NFT_TABLE_F_DORMANT);
-	table->fits = userdata && nft_layout_is_named(mnl_attr_get_payload(userdata),
-						      mnl_attr_get_payload_len(userdata));
+	table->fits =
+	    table->works && userdata &&
+	    nft_layout_is_named(mnl_attr_get_payload(userdata), mnl_attr_get_payload_len(userdata));
 }
 
 struct seen {
@@ -614,18 +615,21 @@ read_wanted(const struct firewall_wanted *wanted, struct nft_difference *differe
 
 /* What of the table beside the mappings is not as it shall be. */
 static void
-put_frame(struct firewall *f, bool intact, const struct firewall_network *network,
+put_frame(struct firewall *f, const struct table *table, const struct firewall_network *network,
 	  struct nft_batch *batch)
 {
-	if (intact)
+	if (table->handle == f->table && table_is_intact(f))
 		nft_layout_change(batch, &f->options, &f->network, network, f->other_options);
-	else
+	else if (table->fits)
 		nft_layout_adopt(batch, &f->options, network);
+	else
+		nft_layout_create(batch, &f->options, network);
 }
 
 static int
-send_difference(struct firewall *f, bool intact, const struct firewall_network *network,
-		const struct nft_difference *difference, struct fault *fault)
+send_difference(struct firewall *f, const struct table *table,
+		const struct firewall_network *network, const struct nft_difference *difference,
+		struct fault *fault)
 {
 	struct nft_batch all = {.size = NFT_LAYOUT_SIZE + nft_difference_size(difference)};
 	int result;
@@ -633,9 +637,11 @@ send_difference(struct firewall *f, bool intact, const struct firewall_network *
 	all.bytes = malloc(all.size);
 	if (!all.bytes)
 		return fault_set(fault, ENOMEM, "cannot make the table " NFT_TABLE " agree");
-	put_frame(f, intact, network, &all);
+	put_frame(f, table, network, &all);
 	nft_difference_put(difference, &all, NFT_SEQUENCE_TABLE);
 	result = all.used || all.full ? transact(f, &all, fault) : 0;
+	if (!result && table->fits)
+		f->table = table->handle; /* else the transaction told it */
 	free(all.bytes);
 	return result;
 }
@@ -645,25 +651,22 @@ adopt(struct firewall *f, const struct firewall_network *network,
       const struct firewall_wanted *wanted, struct firewall_agreement *found, struct fault *fault)
 {
 	const struct table table = find_table(f);
-	bool intact = table_is_intact(f);
 	struct nft_difference *difference;
 	int result;
 
-	if (!table.works || !table.fits)
-		return fault_set(fault, ENOENT, "there is no table " NFT_TABLE " of this layout");
+	if (!table.handle)
+		return fault_set(fault, ENOENT, "there is no table " NFT_TABLE);
 	difference = nft_difference_new();
 	if (!difference)
 		return fault_set(fault, ENOMEM, "cannot read the table " NFT_TABLE);
 	read_wanted(wanted, difference);
-	if (!read_held(f, difference))
+	if (table.fits && !read_held(f, difference))
 		result = fault_set(fault, EBUSY, "the table " NFT_TABLE " keeps changing");
 	else if (!nft_difference_find(difference, wanted->early, found))
 		result = fault_set(fault, ENOMEM, "cannot read the table " NFT_TABLE);
 	else
-		result = send_difference(f, intact, network, difference, fault);
+		result = send_difference(f, &table, network, difference, fault);
 	nft_difference_free(difference);
-	if (!result)
-		f->table = table.handle;
 	return result;
 }
 
@@ -676,7 +679,7 @@ firewall_adopt(struct firewall *f, const struct firewall_network *network,
 
 	for (int i = 0; i < ADOPT_ATTEMPTS; i++) {
 		result = adopt(f, network, wanted, found, fault);
-		if (!result || !find_table(f).fits)
+		if (result != -ENOENT || !find_table(f).handle)
 			break;
 	}
 	if (result)

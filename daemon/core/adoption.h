@@ -16,7 +16,9 @@
  *   none (never was,  any; who made it does not matter        is removed, and counted in the log
  *   is over, denied,
  *   taken)
- *   any               no table, or one of another layout      the table is made anew
+ *   any               a table of another layout, which is    is added, in the same transaction
+ *                     replaced
+ *   any               no table                              the table is made anew, in pieces
  *
  * Rules, chains and the network of an adopted table are made anew, foreign rules in it go.
  *

@@ -253,37 +253,69 @@ elements_of_an_intact_table(void **state)
 	assert_it_is_watched();
 }
 
-/* Nothing is done to what we cannot go on with. */
+/* Of another layout, or out of work. */
 static void
-another_table_is_not_adopted(void **state)
+another_table_is_replaced(void **state)
 {
 	static const char *const ways[] = {
-	    "nft delete table inet portlease; true",
 	    "nft add table inet portlease '{ flags dormant; }'",
 	    "t=$(nft list table inet portlease) && nft delete table inet portlease && "
 	    "echo \"$t\" | sed 's/layout [0-9a-f]*/layout 00000000/' | nft -f -",
 	    "t=$(nft list table inet portlease) && nft delete table inet portlease && "
 	    "echo \"$t\" | grep -v 'comment \"layout' | nft -f -",
-	    /* The name is right, and does not say what it promises. */
-	    "nft flush table inet portlease && nft delete map inet portlease rfwd4 && "
-	    "nft add map inet portlease rfwd4 '{ type inet_service : ipv4_addr; }'",
+	    "nft delete table inet portlease && nft add table inet portlease && "
+	    "nft add set inet portlease fwd4 '{ type ipv4_addr; }'",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
-		struct firewall_network n = network();
-		char *before;
+		char *before, *after;
 
 		want();
 		create();
+		before = ruleset();
 		shell("%s", ways[i]);
+		adopt();
+		assert_int_equal(found.kept + found.removed + found.replaced, 0);
+		after = ruleset();
+		assert_string_equal(before, after);
+		free(before);
+		free(after);
+		assert_it_is_watched();
+	}
+}
+
+/* And nothing is done to what cannot be gone on with. */
+static void
+what_cannot_be_adopted(void **state)
+{
+	static const struct {
+		const char *way;
+		int error;
+	} rows[] = {
+	    {"nft delete table inet portlease", -ENOENT},
+	    /* The name is right, and does not say what it promises. */
+	    {"nft flush table inet portlease && nft delete map inet portlease rfwd4 && "
+	     "nft add map inet portlease rfwd4 '{ type inet_service : ipv4_addr; }'",
+	     -EEXIST},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct firewall_network n = network();
+		char *before, *after;
+
+		want();
+		create();
+		shell("%s", rows[i].way);
 		before = ruleset();
 		firewall_close(f);
 		open_firewall();
-		if (firewall_adopt(f, &n, &all, &found, &fault) == 0)
-			fail_msg("adopted after %s", ways[i]);
-		assert_string_equal(before, ruleset());
+		assert_int_equal(firewall_adopt(f, &n, &all, &found, &fault), rows[i].error);
+		after = ruleset();
+		assert_string_equal(before, after);
 		free(before);
+		free(after);
 		create();
 		assert_it_is_watched();
 	}
@@ -390,17 +422,12 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(what_is_right_is_not_touched),
-	    TEST(counters_and_times_go_on),
-	    TEST(what_is_missing_is_added),
-	    TEST(what_differs_is_replaced),
-	    TEST(when_an_element_ends),
-	    TEST(what_nobody_wants_is_removed),
-	    TEST(elements_of_an_intact_table),
-	    TEST(another_table_is_not_adopted),
-	    TEST(a_loaded_dump_is_adopted),
-	    TEST(what_the_kernel_knows),
-	    TEST(ten_thousand),
+	    TEST(what_is_right_is_not_touched), TEST(counters_and_times_go_on),
+	    TEST(what_is_missing_is_added),	TEST(what_differs_is_replaced),
+	    TEST(when_an_element_ends),		TEST(what_nobody_wants_is_removed),
+	    TEST(elements_of_an_intact_table),	TEST(another_table_is_replaced),
+	    TEST(what_cannot_be_adopted),	TEST(a_loaded_dump_is_adopted),
+	    TEST(what_the_kernel_knows),	TEST(ten_thousand),
 	};
 
 	leave_network();
