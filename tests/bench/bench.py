@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 
+import restart
 import upnp
 from gateway import OTHERS_CPU, QUICK, Gateway, Table, go_first, middle, ratio, say
 
@@ -128,6 +129,7 @@ def measure(table, stack):
     measure_maps(table, gateways)
     measure_rate(table, gateway())
     measure_restore(table, gateway())
+    restart.measure(table, gateway(), LEASES["10k"])
     upnp.measure(table, lambda beside: stack.enter_context(contextlib.closing(upnp.UpnpGateway(folder, beside))))
     measure_idle(table, quiet, ending, started)
 
