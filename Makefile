@@ -117,6 +117,10 @@ $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(call libs,base)
 	$(call link,-lcap-ng)
 $(BUILD)/tests/system/upnp_%: $(BUILD)/tests/system/upnp_%.o
 	$(call link,-lupnp -lixml)
+$(BUILD)/tests/system/%.so: tests/system/%.c
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared -o $@ $<
 # Before the archives, so that what is shipped is not taken.
 $(BUILD)/tests/system/portleased_crash: $(call objects,daemon) $(BUILD)/tests/system/crash_point.o $(call libs,parent frontends core base backend protocols)
 	$(call link,$(LIBS_DAEMON))
@@ -172,7 +176,7 @@ soak: ## kill the core at random KILLS times (1000) under a stream of requests (
 	$(Q)KILLS=$(KILLS) tests/system/run $(BUILD) $(PYTHON) -q -n 4 tests/system/test_kill.py
 
 .PHONY: check-system
-check-system: all $(BUILD)/tests/system/probe_worker $(BUILD)/tests/system/portleased_crash $(BUILD)/tests/system/upnp_control_point ## the daemon and real clients in network namespaces (root)
+check-system: all $(BUILD)/tests/system/probe_worker $(BUILD)/tests/system/wall_clock.so $(BUILD)/tests/system/portleased_crash $(BUILD)/tests/system/upnp_control_point ## the daemon and real clients in network namespaces (root)
 	@$(MAKE) -j$(JOBS) all SAN=address,undefined BUILD=$(BUILD)-address-undefined
 	$(Q)tests/system/run $(BUILD) $(PYTHON)
 

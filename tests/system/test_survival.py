@@ -5,17 +5,18 @@ import os
 import pwd
 import shutil
 import signal
+import struct
 import subprocess
 
 import pytest
 
-from clients import natpmp_map, pcp_map
+from clients import natpmp_address, natpmp_map, pcp_map
 from firewalls import NATS, Firewalld, Ufw
 from ftp import FILE, FtpServer, fetch
 from lab import ADMIN, BUILD, LAN1, REMOTE, REMOTE2, WAN, Lab, wait_for
 from test_firewalls import Traffic, has_line, section
 from test_flush import WEB, update_id
-from test_journal import boot, journal, lasting
+from test_journal import all_are_there, boot, journal, lasting, map_by_all
 from test_parent import another_core
 from upnp_client import IP, call, mapping
 
@@ -170,6 +171,81 @@ def test_another_firewall_is_reloaded(firewall):
         echoed = traffic.echoed
         wait_for(lambda: traffic.error or traffic.echoed > echoed + 5, 20, "traffic")
         assert not traffic.error
+
+
+# --- the calendar ---
+
+
+YEAR = 365 * 24 * 3600
+ENDS_SOON = 4005
+
+
+class Calendar:
+    """What a daemon takes for the time of day: the true one, and some seconds more."""
+
+    def __init__(self, lab):
+        path = os.path.join(lab.folder, "calendar")
+        self.file = lab.closing(open(path, "w+b", buffering=0))
+        self.set(0)
+        preloaded = os.path.abspath(os.path.join(BUILD, "tests/system/wall_clock.so"))
+        self.environment = f"LD_PRELOAD={preloaded}", f"PORTLEASE_TEST_CLOCK={path}"
+
+    def set(self, more):
+        os.pwrite(self.file.fileno(), struct.pack("=q", more), 0)
+        os.ftruncate(self.file.fileno(), 16)
+
+    @property
+    def asked(self):
+        return struct.unpack("=q", os.pread(self.file.fileno(), 8, 8))[0]
+
+
+def have_their_time(daemon):
+    return all(3000 < lease["remaining"] <= 3600 for lease in daemon.leases() if lease["origin"] != "static")
+
+
+@pytest.mark.parametrize("jump", [10 * YEAR, -10 * YEAR], ids=["on", "back"])
+def test_the_calendar_jumps(lab, jump):
+    """While the daemon runs, while the core is dead, and while nothing runs."""
+    calendar = Calendar(lab)
+    leases = Leases(lab, within=("env", *calendar.environment), build=BUILD)
+    daemon = leases.daemon
+    epoch = natpmp_address(lab.lan1).epoch
+    assert natpmp_map(lab.lan1, "udp", 8005, ENDS_SOON, 2).external == ENDS_SOON
+    calendar.set(jump)
+    asked = calendar.asked
+    renew(lab)
+    assert calendar.asked > asked
+    wait_for(lambda: len(daemon.leases()) == 9, 10, "the one of two seconds ends")
+    for more in (0, jump):
+        kill_core(daemon)
+        calendar.set(more)
+        leases.are_there()
+        assert have_their_time(daemon)
+    daemon.kill()
+    calendar.set(0)
+    leases.end(daemon.start)
+    assert have_their_time(daemon)
+    assert natpmp_address(lab.lan1).epoch >= epoch
+    leases.are_there_again()
+
+
+@pytest.mark.parametrize("before, after", [(0, 10), (0, -10), (10, 0), (-10, 0)])
+def test_the_calendar_jumps_with_a_boot(lab, before, after):
+    """As many years: the living live, and what ended does not come back."""
+    calendar = Calendar(lab)
+    calendar.set(before * YEAR)
+    daemon = lab.daemon(within=("env", *calendar.environment), build=BUILD)
+    leases = map_by_all(lab, daemon)
+    assert natpmp_map(lab.lan1, "udp", 8005, ENDS_SOON, 5).external == ENDS_SOON
+    daemon.kill()
+    calendar.set(after * YEAR)
+    asked = calendar.asked
+    boot(lab, daemon, f"&& export {' '.join(calendar.environment)} ")
+    daemon.start()
+    assert calendar.asked > asked
+    assert [lease["external_port"] for lease in daemon.leases()] == [4000, 4001, 4002]
+    assert have_their_time(daemon)
+    all_are_there(lab, daemon, leases)
 
 
 # --- the journal ---
