@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 
+import journal
 import restart
 import upnp
 from gateway import OTHERS_CPU, QUICK, Gateway, Table, go_first, middle, ratio, say
@@ -130,6 +131,7 @@ def measure(table, stack):
     measure_rate(table, gateway())
     measure_restore(table, gateway())
     restart.measure(table, gateway(), LEASES["10k"])
+    journal.measure(table, folder)
     upnp.measure(table, lambda beside: stack.enter_context(contextlib.closing(upnp.UpnpGateway(folder, beside))))
     measure_idle(table, quiet, ending, started)
 
