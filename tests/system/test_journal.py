@@ -196,6 +196,20 @@ def test_all_ways_to_sync(lab, sync):
     assert len(daemon.leases()) == 1
 
 
+def test_the_log_stays_short(lab):
+    """Each of these writes a page of 1 KB, and more than its size goes into it."""
+    daemon = lab.daemon("requests-per-second = 0")
+    assert pcp_map(lab.lan1, LAN1, "tcp", 8000, 4000, nonce=b"n" * 12).result == 0
+    before = os.stat(journal(daemon, lab)).st_mtime_ns
+    for _ in range(1100):
+        assert pcp_map(lab.lan1, LAN1, "tcp", 8000, 4000, nonce=b"n" * 12).result == 0
+    assert os.stat(journal(daemon, lab)).st_mtime_ns > before
+    assert os.path.getsize(journal(daemon, lab, "-wal")) < 1200 << 10
+    daemon.kill()
+    daemon.start()
+    assert len(daemon.leases()) == 1
+
+
 def test_stopped_and_started_nobody_notices(lab, daemon):
     """Packets come in all the time."""
     leases = map_by_all(lab, daemon)
