@@ -712,6 +712,7 @@ found_counters(const struct nlmsghdr *message, void *arg)
 struct neighbour {
 	bool there; /* an entry, that is */
 	bool known;
+	bool fixed;  /* by an admin, or because its link has no such addresses */
 	size_t size; /* 0: its link has no such addresses, or none was resolved */
 	uint8_t link_layer[32];
 };
@@ -736,6 +737,7 @@ found_neighbour(const struct nlmsghdr *message, void *arg)
 	struct neighbour *out = arg;
 
 	out->there = header->ndm_state != NUD_NONE;
+	out->fixed = header->ndm_state & (NUD_PERMANENT | NUD_NOARP);
 	out->known = header->ndm_state & ~(NUD_INCOMPLETE | NUD_FAILED);
 	if (out->known && !(header->ndm_state & NUD_NOARP))
 		mnl_attr_parse(message, sizeof(*header), neighbour_attribute, out);
@@ -862,6 +864,9 @@ network_probe(struct network *n, unsigned index, const struct address *address)
 
 	if (!address_is_ipv4(address) || link_of(n, address) != index)
 		return false;
+	/* Since 5.16 NTF_USE takes the permanence away. */
+	if (ask_neighbour(n, index, address).fixed)
+		return true;
 	question->nlmsg_type = RTM_NEWNEIGH;
 	question->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE;
 	put_neighbour_question(question, index, address);

@@ -6,12 +6,16 @@
 #include <errno.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -410,6 +414,129 @@ knows_which_addresses_are_of_one_neighbour(void **state)
 	ip("neighbour flush dev wan0 nud all");
 }
 
+/* Which ends when the test does; far0 is on it. */
+static pid_t
+start_host(void)
+{
+	char line[128];
+	int ready[2];
+	pid_t pid;
+	char octet;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(ready[0]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (unshare(CLONE_NEWNET) != 0 || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &octet, 1), 1);
+	close(ready[0]);
+	snprintf(line, sizeof(line), "link set far0 netns %d", (int)pid);
+	ip(line);
+	return pid;
+}
+
+static void
+on_host(pid_t pid, const char *command)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "nsenter -t %d -n ip %s", (int)pid, command);
+	if (system(line) != 0)
+		fail_msg("%s", line);
+}
+
+static bool
+becomes(const char *host, enum network_neighbour wanted)
+{
+	unsigned index = network_interface(network, 0)->index;
+	struct address address;
+
+	assert_true(address_parse(host, &address));
+	for (int i = 0; i < 600 && network_neighbour(network, index, &address) != wanted; i++)
+		usleep(50000);
+	return network_neighbour(network, index, &address) == wanted;
+}
+
+static bool
+probed(const char *host)
+{
+	struct address address;
+
+	assert_true(address_parse(host, &address));
+	return network_probe(network, network_interface(network, 0)->index, &address);
+}
+
+/* On two prefixes of one link. */
+static void
+finds_out_whether_a_host_is_there(void **state)
+{
+	const char *const hosts[] = {"203.0.113.77", "10.9.0.77"};
+	pid_t pid = start_host();
+
+	(void)state;
+	write_setting("ipv4/neigh/wan0/delay_first_probe_time", "1");
+	write_setting("ipv4/neigh/wan0/retrans_time_ms", "100");
+	ip("address add 10.9.0.1/16 dev wan0");
+	on_host(pid, "link set far0 up");
+	on_host(pid, "address add 203.0.113.77/24 dev far0");
+	on_host(pid, "address add 10.9.0.77/16 dev far0");
+	assert_true(changed());
+	for (int i = 0; i < 2; i++) {
+		assert_true(becomes(hosts[i], NETWORK_UNSURE));
+		assert_true(probed(hosts[i]));
+		assert_true(becomes(hosts[i], NETWORK_THERE));
+	}
+	/* Nobody is there. */
+	assert_true(probed("203.0.113.78"));
+	assert_true(becomes("203.0.113.78", NETWORK_FAILED));
+	/* It leaves: what is known of it is old, and is found to be wrong. */
+	on_host(pid, "address flush dev far0");
+	for (int i = 0; i < 2; i++) {
+		char line[96];
+
+		snprintf(line, sizeof(line), "neighbour change %s nud stale dev wan0", hosts[i]);
+		ip(line);
+		assert_true(becomes(hosts[i], NETWORK_THERE));
+		assert_true(probed(hosts[i]));
+		assert_true(becomes(hosts[i], NETWORK_FAILED));
+	}
+	/* It comes back. */
+	on_host(pid, "address add 203.0.113.77/24 dev far0");
+	assert_true(becomes(hosts[0], NETWORK_FAILED));
+	assert_true(probed(hosts[0]));
+	assert_true(becomes(hosts[0], NETWORK_THERE));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void
+whom_it_does_not_reach_on_the_link_is_not_asked(void **state)
+{
+	unsigned index = network_interface(network, 0)->index;
+	struct address there;
+
+	(void)state;
+	ip("route add 203.0.113.128/25 via 203.0.113.77 dev wan0");
+	assert_true(probed("203.0.113.77"));
+	assert_false(probed("203.0.113.130"));
+	assert_true(becomes("203.0.113.130", NETWORK_UNSURE));
+	assert_false(probed("203.0.113.5")); /* our own */
+	assert_false(probed("198.51.100.1"));
+	assert_false(probed("fe80::77"));
+	assert_true(address_parse("203.0.113.77", &there));
+	assert_false(network_probe(network, index + 1000, &there));
+	/* What an admin wrote down is true. */
+	ip("neighbour add 203.0.113.79 lladdr 02:00:00:00:00:01 nud permanent dev wan0");
+	assert_true(probed("203.0.113.79"));
+	assert_true(becomes("203.0.113.79", NETWORK_THERE));
+}
+
 static void
 assert_followed(const char *name)
 {
@@ -591,6 +718,9 @@ main(void)
 	    cmocka_unit_test_setup_teardown(counts_what_goes_through, setup, teardown),
 	    cmocka_unit_test_setup_teardown(knows_the_neighbours_that_were_found, setup, teardown),
 	    cmocka_unit_test_setup_teardown(knows_which_addresses_are_of_one_neighbour, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(finds_out_whether_a_host_is_there, setup, teardown),
+	    cmocka_unit_test_setup_teardown(whom_it_does_not_reach_on_the_link_is_not_asked, setup,
 					    teardown),
 	    cmocka_unit_test_setup_teardown(follows_the_default_route_as_it_moves, setup_follower,
 					    teardown),
