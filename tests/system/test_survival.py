@@ -129,6 +129,35 @@ def test_the_machine_is_booted(lab):
     leases.are_there_again()
 
 
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_connections_are_counted_over_a_restart(lab, daemon, end):
+    for port in (8000, 8080):
+        lab.server(lab.lan1, "tcp", port)
+    daemon.cli("add", "web", "tcp:80", f"{LAN1}:8080")
+    natpmp_map(lab.lan1, "tcp", 8000, 4000)
+
+    def connect(times):
+        for _ in range(times):
+            for port in (80, 4000):
+                assert lab.wan.tcp(WAN, port).startswith("lan1 saw")
+
+    def counted():
+        return [lease["connections"] for lease in daemon.leases()]
+    connect(2)
+    assert counted() == [2, 2]
+    renew(lab)
+    connect(1)
+    getattr(daemon, end)()
+    connect(1)
+    daemon.start()
+    assert counted() == [4, 4]
+    kill_core(daemon)
+    connect(1)
+    assert counted() == [5, 5]
+    renew(lab)
+    assert counted() == [5, 5]
+
+
 RUINS = {"flush": "flush ruleset\n",
          "reload": "flush ruleset\n" + ADMIN,
          "own table": "delete table inet portlease\n",
