@@ -436,6 +436,9 @@ close_lan(const struct closed *closed, unsigned line)
 	if (config->lans == CONFIG_LANS)
 		return complain(&reading->complaint, line, "one more lan, expected at most %d",
 				CONFIG_LANS);
+	if (strcmp(title, "auto") == 0)
+		return complain_at(line, "lan", title,
+				   "the name of an interface: only a wan is found by itself");
 	config->lan = must(reallocarray(config->lan, config->lans + 1, sizeof(*config->lan)));
 	return take_interface("lan", title, line, config->lan[config->lans++].interface) &&
 	       check_sides(line);

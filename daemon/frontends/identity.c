@@ -88,6 +88,10 @@ find_uuid(struct identity *id, const char *configured)
 	} else if (read_line(id, UUID_FILE, text) && is_uuid(text)) {
 		memcpy(id->uuid, text, sizeof(id->uuid));
 	} else {
+		if (faccessat(id->directory, UUID_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			log_warning("identity", "made anew",
+				    "file=" UUID_FILE " hint=\"UPnP clients take this gateway for "
+				    "another\"");
 		make_uuid(id->uuid);
 		write_line(id, UUID_FILE, id->uuid);
 	}

@@ -228,6 +228,7 @@ def test_stopped_and_started_nobody_notices(lab, daemon):
 def test_on_exit_remove(lab):
     daemon = lab.daemon("on-exit = remove")
     natpmp_map(lab.lan1, "tcp", 8000, 4000)
+    daemon.cli("add", "web", "tcp:80", LAN1)
     assert daemon.stop() == 0
     daemon.start()
     assert daemon.leases() == [] and lab.external_ports("tcp") == {}
