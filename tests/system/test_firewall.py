@@ -169,3 +169,23 @@ def test_the_protocols_own_ports_are_not_given_away(lab, daemon):
     for port in (5350, 5351, 1900):
         assert pcp_map(lab.lan1, LAN1, "udp", port, port).external not in (0, port)
         assert pcp_map(lab.lan1, LAN1, "udp", port + 10, port + 10).external == port + 10
+
+
+def test_elements_that_another_program_changes_are_put_right(lab, daemon):
+    """The table and its other elements are not touched by it."""
+    for port in (8000, 8001, 8002):
+        lab.server(lab.lan1, "tcp", port)
+        natpmp_map(lab.lan1, "tcp", port, port - 4000)
+    assert lab.wan.tcp(WAN, 4002).startswith("lan1 saw")
+    before = lab.external_ports("tcp")
+    lab.gw.nft("delete element inet portlease fwd4 { tcp . 4000 }\n"
+               "delete element inet portlease fwd4 { tcp . 4001 }\n"
+               "add element inet portlease fwd4 { tcp . 4001 timeout 1h : 192.168.1.66 . 6 }\n"
+               "add element inet portlease fwd4 { tcp . 666 : 192.168.1.66 . 6 }\n"
+               "flush set inet portlease ext4\n")
+    daemon.logged("firewall: elements put right added=4 replaced=1 removed=1 kept=4", 20)
+    assert lab.external_ports("tcp") == before
+    for port in (4000, 4001):
+        assert lab.wan.tcp(WAN, port).startswith("lan1 saw")
+    assert [lease["connections"] for lease in daemon.leases()] == [1, 1, 1]
+    assert "table lost" not in daemon.log()
