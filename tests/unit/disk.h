@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A folder for a journal, on a disk that counts its writes, remembers what was synced, and may
- * fail. */
+/* A folder for a journal, on a disk that counts its writes, remembers what was synced and what was
+ * not, and may fail. */
 #ifndef PORTLEASE_TESTS_DISK_H
 #define PORTLEASE_TESTS_DISK_H
 
@@ -16,6 +16,13 @@
 
 enum { DISK_FILES = 8, DISK_PATH = 256 };
 
+/* A change that no sync has made lasting. */
+struct disk_change {
+	sqlite3_int64 at;
+	int size;
+	char *data; /* NULL: the file ends there */
+};
+
 struct disk {
 	char folder[DISK_PATH];
 	unsigned writes;
@@ -23,12 +30,16 @@ struct disk {
 	int fails; /* SQLITE_FULL …: each write from here on */
 	/* After each write that reached the disk. */
 	void (*wrote)(void);
+	bool records; /* what is not synced */
 	sqlite3_vfs vfs, *real;
 	struct disk_open {
 		sqlite3_file *file;
 		const sqlite3_io_methods *methods;
 		sqlite3_io_methods own;
 		char path[DISK_PATH];
+		struct disk_change *change;
+		size_t changes;
+		bool deleted;
 	} open[DISK_FILES];
 };
 
@@ -62,6 +73,30 @@ disk_opened(const sqlite3_file *file)
 	abort();
 }
 
+static inline void
+disk_record(struct disk_open *to, struct disk_change change, const void *data)
+{
+	if (!disk.records)
+		return;
+	to->change = realloc(to->change, (to->changes + 1) * sizeof(change));
+	change.data = data ? malloc((size_t)change.size) : NULL;
+	if (!to->change || (data && !change.data))
+		abort();
+	if (data)
+		memcpy(change.data, data, (size_t)change.size);
+	to->change[to->changes++] = change;
+}
+
+static inline void
+disk_forget(struct disk_open *of)
+{
+	for (size_t i = 0; i < of->changes; i++)
+		free(of->change[i].data);
+	free(of->change);
+	of->change = NULL;
+	of->changes = 0;
+}
+
 static inline int
 disk_write(sqlite3_file *file, const void *data, int size, sqlite3_int64 at)
 {
@@ -69,25 +104,90 @@ disk_write(sqlite3_file *file, const void *data, int size, sqlite3_int64 at)
 	    disk.fails ? disk.fails : disk_opened(file)->methods->xWrite(file, data, size, at);
 
 	disk.writes++;
+	if (code == SQLITE_OK)
+		disk_record(disk_opened(file), (struct disk_change){at, size, NULL}, data);
 	if (code == SQLITE_OK && disk.wrote)
 		disk.wrote();
 	return code;
 }
 
-/* What a loss of power would leave of that file, at worst. */
+static inline int
+disk_truncate(sqlite3_file *file, sqlite3_int64 size)
+{
+	int code = disk.fails ? disk.fails : disk_opened(file)->methods->xTruncate(file, size);
+
+	if (code == SQLITE_OK)
+		disk_record(disk_opened(file), (struct disk_change){size, 0, NULL}, NULL);
+	if (code == SQLITE_OK && disk.wrote)
+		disk.wrote();
+	return code;
+}
+
+/* As the first sync of a new file does. */
+static inline void
+disk_sync_folder(void)
+{
+	char synced[DISK_PATH + 16];
+
+	for (int i = 0; i < DISK_FILES; i++) {
+		if (!disk.open[i].deleted)
+			continue;
+		snprintf(synced, sizeof(synced), "%s.synced", disk.open[i].path);
+		unlink(synced);
+		disk_forget(&disk.open[i]);
+	}
+}
+
+/* Keeps what a loss of power would leave of that file, at least.  The real disk need not be waited
+ * for. */
 static inline int
 disk_sync(sqlite3_file *file, int flags)
 {
-	const struct disk_open *opened = disk_opened(file);
-	int code = disk.fails ? disk.fails : opened->methods->xSync(file, flags);
+	struct disk_open *opened = disk_opened(file);
 	char synced[DISK_PATH + 16];
 
+	(void)flags;
 	disk.syncs++;
-	if (code == SQLITE_OK) {
-		snprintf(synced, sizeof(synced), "%s.synced", opened->path);
-		disk_copy(opened->path, synced);
+	if (disk.fails || !disk.records)
+		return disk.fails;
+	snprintf(synced, sizeof(synced), "%s.synced", opened->path);
+	if (access(synced, F_OK) != 0)
+		disk_sync_folder();
+	disk_copy(opened->path, synced);
+	disk_forget(opened);
+	if (disk.wrote)
+		disk.wrote();
+	return SQLITE_OK;
+}
+
+/* How much of a change was on the disk when the power failed: 0: nothing, 1: half, 2: all. */
+typedef int disk_share_fn(size_t change, size_t changes);
+
+/* Writes what a loss of power leaves of a file now, if anything. */
+static inline void
+disk_lose_power(const char *path, const char *to, disk_share_fn *share)
+{
+	const struct disk_open *of = NULL;
+	char synced[DISK_PATH + 16];
+	int fd;
+
+	snprintf(synced, sizeof(synced), "%s.synced", path);
+	disk_copy(synced, to);
+	for (int i = 0; i < DISK_FILES; i++)
+		if (strcmp(disk.open[i].path, path) == 0)
+			of = &disk.open[i];
+	for (size_t i = 0; of && i < of->changes; i++) {
+		const struct disk_change *c = &of->change[i];
+		const int part = share(i, of->changes);
+
+		if (part == 0)
+			continue;
+		fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0 || (c->data ? pwrite(fd, c->data, (size_t)(c->size * part / 2), c->at)
+				       : ftruncate(fd, c->at)) < 0)
+			abort();
+		close(fd);
 	}
-	return code;
 }
 
 static inline int
@@ -98,16 +198,35 @@ disk_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags, int
 	(void)vfs;
 	if (code != SQLITE_OK || !file->pMethods || !path)
 		return code;
-	while (i < DISK_FILES - 1 && disk.open[i].file && disk.open[i].file != file &&
-	       strcmp(disk.open[i].path, path) != 0)
+	for (int k = 0; k < DISK_FILES; k++) /* the memory of one that is closed */
+		if (disk.open[k].file == file)
+			disk.open[k].file = NULL;
+	while (i < DISK_FILES - 1 && disk.open[i].path[0] && strcmp(disk.open[i].path, path) != 0)
 		i++;
 	disk.open[i].file = file;
+	disk.open[i].deleted = false;
 	disk.open[i].methods = file->pMethods;
 	disk.open[i].own = *file->pMethods;
 	disk.open[i].own.xWrite = disk_write;
 	disk.open[i].own.xSync = disk_sync;
+	disk.open[i].own.xTruncate = disk_truncate;
 	snprintf(disk.open[i].path, sizeof(disk.open[i].path), "%s", path);
 	file->pMethods = &disk.open[i].own;
+	return code;
+}
+
+/* The folder is not synced: the file may be there again. */
+static inline int
+disk_delete(sqlite3_vfs *vfs, const char *path, int sync)
+{
+	int code = disk.real->xDelete(disk.real, path, sync);
+
+	(void)vfs;
+	for (int i = 0; code == SQLITE_OK && i < DISK_FILES; i++)
+		if (strcmp(disk.open[i].path, path) == 0)
+			disk.open[i].deleted = true;
+	if (code == SQLITE_OK && disk.wrote)
+		disk.wrote();
 	return code;
 }
 
@@ -123,12 +242,14 @@ disk_set_up(void **state)
 		disk.vfs.zName = "counted";
 		disk.vfs.pNext = NULL;
 		disk.vfs.xOpen = disk_open;
+		disk.vfs.xDelete = disk_delete;
 		registered = sqlite3_vfs_register(&disk.vfs, 1) == SQLITE_OK;
 	}
 	memset(disk.open, 0, sizeof(disk.open));
 	disk.writes = disk.syncs = 0;
 	disk.fails = 0;
 	disk.wrote = NULL;
+	disk.records = false;
 	strcpy(disk.folder, "/tmp/portlease-test-journal-XXXXXX");
 	return registered && mkdtemp(disk.folder) ? 0 : -1;
 }
@@ -162,6 +283,8 @@ static inline int
 disk_tear_down(void **state)
 {
 	(void)state;
+	for (int i = 0; i < DISK_FILES; i++)
+		disk_forget(&disk.open[i]);
 	disk_empty(disk.folder);
 	return rmdir(disk.folder);
 }
