@@ -343,9 +343,7 @@ step_flows(struct upkeep *u, monotime now)
 		return true;
 	}
 	if (log_limited(&u->limit, LOG_LEVEL_ERROR, now))
-		log_line(LOG_LEVEL_ERROR, "flows", "not read",
-			 "reason=\"%s\" hint=\"no mapping ends for being idle or its host gone\"",
-			 fault.text);
+		log_line(LOG_LEVEL_ERROR, "flows", "not read", "reason=\"%s\"", fault.text);
 	u->hosts = u->leases = false; /* nothing is judged by the half of it */
 	return true;
 }
