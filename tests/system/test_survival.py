@@ -349,3 +349,19 @@ def test_the_disk_becomes_read_only(lab, how, how_it_starts):
     daemon.logged("journal: works again leases=9", 15)
     leases.end(lambda: kill_core(daemon))
     leases.are_there_again()
+
+
+def test_the_journal_is_overwritten_in_its_place(lab):
+    """What is read at the next start is no journal any more: the kernel's table tells all that it holds, which what is disabled
+    is not."""
+    leases = Leases(lab)
+    for path in journal(leases.daemon, lab), journal(leases.daemon, lab, "-wal"):
+        with open(path, "r+b") as file:
+            file.write(b"rubbish " * (os.path.getsize(path) // 8))
+    renew(lab)
+    kill_core(leases.daemon)
+    leases.daemon.logged("journal: ruined moved-to=journal.db.ruined.1")
+    leases.carry()
+    assert leases.are_in_the_kernel()
+    assert [(lease["external_port"], lease["origin"], lease["name"], lease["remote_address"]) for lease in leases.daemon.leases()] \
+        == [(lease["external_port"], lease["origin"], lease["name"], lease["remote_address"]) for lease in leases.all if lease["enabled"]]
