@@ -33,8 +33,8 @@ void engine_free(struct engine *); /* leaves the kernel as it is; NULL is allowe
 /*
  * Puts back the leases of the journal, but those that are over and those that the policy denies; to
  * be called once, before the forwards and the network are set.  Epoch, ids and the count of table
- * changes go on.  0, also when there is no journal to be had; -EPROTONOSUPPORT: it is a newer
- * one's.
+ * changes go on.  What no journal tells is taken from the kernel's table (adoption.h).  0, also when
+ * there is none of both; -EPROTONOSUPPORT: the journal is a newer one's.
  */
 int engine_restore(struct engine *, monotime now, struct fault *);
 /* The last call: the kernel's table was taken away, the next start shall find no lease. */
@@ -97,8 +97,8 @@ bool engine_add_forward(struct engine *, const struct forward *, monotime now);
 
 /*
  * The WAN and LANs as they are now; external: the address told to clients, unspecified = none.  A
- * change of external starts a new epoch.  The kernel's table is created by the first call.  0 or
- * -errno.
+ * change of external starts a new epoch.  The first call goes on with the kernel's table, or makes
+ * it anew (adoption.h).  0 or -errno.
  */
 int engine_set_network(struct engine *, const struct firewall_network *,
 		       const struct address *external, monotime now, struct fault *);
@@ -113,7 +113,8 @@ void engine_set_lan(struct engine *, size_t lan, const struct prefix *, size_t c
 /* The caller's numbers are others: origin has the old one of each LAN, or none that there was. */
 void engine_move_lans(struct engine *, const size_t *origin, size_t lans);
 
-/* Somebody committed to nftables: look after our table.  Then call engine_run(). */
+/* Somebody committed to nftables: look after our table now, and after its elements soon.  Then call
+ * engine_run(). */
 void engine_check_table(struct engine *, monotime now);
 
 /* Clients shall learn that what they were told holds no more: a new epoch (RFC 6887 8.5).  Then
