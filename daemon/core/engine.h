@@ -33,8 +33,8 @@ void engine_free(struct engine *); /* leaves the kernel as it is; NULL is allowe
 /*
  * Puts back the leases of the journal, but those that are over and those that the policy denies; to
  * be called once, before the forwards and the network are set.  Epoch, ids and the count of table
- * changes go on.  What no journal tells is taken from the kernel's table (adoption.h).  0, also when
- * there is none of both; -EPROTONOSUPPORT: the journal is a newer one's.
+ * changes go on.  What no journal tells is taken from the kernel's table (adoption.h).  0, also
+ * when there is none of both; -EPROTONOSUPPORT: the journal is a newer one's.
  */
 int engine_restore(struct engine *, monotime now, struct fault *);
 /* The last call: the kernel's table was taken away, the next start shall find no lease. */
