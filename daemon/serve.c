@@ -186,6 +186,7 @@ set_policy(struct daemon *d)
 					 .max_mappings_per_client = is->max_mappings_per_client,
 					 .random_ports = is->random_ports,
 					 .end_flows_on_expiry = is->end_flows_on_expiry,
+					 .journal_refuses = is->journal_refuses,
 					 .place = place,
 					 .arg = d,
 				     });

@@ -58,6 +58,7 @@ static const struct number_row counter_rows[] = {
     {"kernel_transactions", offsetof(struct control_counters, kernel_transactions)},
     {"kernel_aborts", offsetof(struct control_counters, kernel_aborts)},
     {"kernel_refusals", offsetof(struct control_counters, kernel_refusals)},
+    {"journal_refusals", offsetof(struct control_counters, journal_refusals)},
     {"table_restores", offsetof(struct control_counters, table_restores)},
     {"address_changes", offsetof(struct control_counters, address_changes)},
     {"flow_passes", offsetof(struct control_counters, flow_passes)},
@@ -406,14 +407,16 @@ status_json(const struct control_status *status)
 	for (size_t i = 0; i < status->chains; i++)
 		json_array_append_new(chains, chain_json(&status->chain[i]));
 	return json_pack(
-	    "{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:o, s:b, s:o, s:o, s:o, s:o, "
+	    "s:o}",
 	    "version", text_json(status->version), "pid", uint_json(status->pid), "uptime",
 	    uint_json(status->uptime), "epoch", uint_json(status->epoch), "external_address",
 	    address_json(&status->external), "external_scope", scope_json(&status->external),
 	    "nat_pmp", (int)status->nat_pmp, "pcp", (int)status->pcp, "upnp", (int)status->upnp,
 	    "forwarding", (int)status->forwarding, "table_intact", (int)status->table_intact,
-	    "journal_fault", text_json(status->journal_fault), "rules", uint_json(status->rules),
-	    "leases", by_origin_json(status->leases), "counters", counters_json(&status->counters),
+	    "journal_fault", text_json(status->journal_fault), "journal_refuses",
+	    (int)status->journal_refuses, "rules", uint_json(status->rules), "leases",
+	    by_origin_json(status->leases), "counters", counters_json(&status->counters),
 	    "interfaces", interfaces, "foreign_chains", chains);
 }
 
@@ -814,6 +817,7 @@ status_read(struct fields *f, struct control_status *status)
 	status->forwarding = take_bool(f, "forwarding");
 	status->table_intact = take_bool(f, "table_intact");
 	take_copy(f, "journal_fault", status->journal_fault, sizeof(status->journal_fault));
+	status->journal_refuses = take_bool(f, "journal_refuses");
 	status->rules = take_uint(f, "rules", UINT64_MAX);
 	by_origin_read(f, "leases", status->leases);
 	counters_read(&counters, &status->counters);

@@ -159,8 +159,8 @@ struct control_counters {
 	uint64_t results[MAP_RESULTS];
 	uint64_t granted, renewed, deleted, expired, removed, gone, idle;
 	uint64_t batches, largest_batch;
-	uint64_t kernel_transactions, kernel_aborts, kernel_refusals, table_restores,
-	    address_changes, flow_passes, flows_ended;
+	uint64_t kernel_transactions, kernel_aborts, kernel_refusals, journal_refusals,
+	    table_restores, address_changes, flow_passes, flows_ended;
 };
 
 struct control_status {
@@ -176,6 +176,7 @@ struct control_status {
 	uint64_t leases[ORIGINS];
 	bool table_intact;
 	char journal_fault[CONTROL_FAULT_SIZE]; /* why it does not work; "": it does */
+	bool journal_refuses;			/* and so what is asked for is refused */
 	uint64_t rules;
 	struct control_counters counters;
 	size_t interfaces; /* the WAN, then the LANs */

@@ -276,6 +276,7 @@ static const struct key keys[] = {
 	{{"", "state-directory"}, take_path, AT(config.state_directory),
 	 "an absolute path", 1, PATH_LENGTH},
 	{{"", "journal-sync"}, take_sync, AT(config.journal_sync), "full|normal|off", 0, 0},
+	{{"", "journal-failure"}, take_flag, AT(config.journal_refuses), "serve|refuse", 0, 0},
 	{{"", "on-exit"}, take_flag, AT(config.keep_on_exit), "remove|keep", 0, 0},
 	{{"", "control-socket"}, take_path, AT(config.control_socket),
 	 "an absolute path of at most 107 octets", 1, SOCKET_PATH_LENGTH},

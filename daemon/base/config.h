@@ -98,7 +98,8 @@ struct config {
 	size_t foreign_chains;
 	char *state_directory;
 	enum config_sync journal_sync;
-	bool keep_on_exit; /* mappings stay in the kernel when the daemon ends */
+	bool journal_refuses; /* what does not get there, instead of serving it */
+	bool keep_on_exit;    /* mappings stay in the kernel when the daemon ends */
 	char *control_socket;
 	bool control_readable; /* control-access = all: everybody may read, not only root and group
 				  portlease */

@@ -18,9 +18,10 @@ struct counters {
 	uint64_t batches; /* requests that were decided together, and committed at once */
 	uint64_t largest_batch;
 	uint64_t kernel_transactions;
-	uint64_t kernel_aborts;	  /* transactions that could not be carried out */
-	uint64_t kernel_refusals; /* single mappings the kernel would not hold */
-	uint64_t table_restores;  /* after somebody else took our table away */
+	uint64_t kernel_aborts;	   /* transactions that could not be carried out */
+	uint64_t kernel_refusals;  /* single mappings the kernel would not hold */
+	uint64_t journal_refusals; /* changes taken back because the journal did not take them */
+	uint64_t table_restores;   /* after somebody else took our table away */
 	uint64_t address_changes;
 	uint64_t flow_passes; /* readings of all the kernel's flows, to end some */
 	uint64_t flows_ended;

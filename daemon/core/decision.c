@@ -123,18 +123,22 @@ decide_static(const struct decider *d, const struct map_request *request, const 
 static bool
 edit(struct decider *d, const struct map_request *request, struct lease *lease)
 {
-	const char *old = lease->record.description ? lease->record.description : "";
+	const char *text = lease->record.description ? lease->record.description : "";
+	const char *agent = lease->record.user_agent ? lease->record.user_agent : "";
 	bool own = lease->record.origin == request->origin;
+	bool described =
+	    strcmp(text, request->description) != 0 && (own || request->description[0]);
+	bool by_another = own && strcmp(agent, request->user_agent) != 0;
 
-	if (strcmp(old, request->description) != 0 && (own || request->description[0])) {
-		if (!lease_set_description(lease, request->description))
-			return false;
+	if ((described || by_another) &&
+	    !transaction_set_texts(d->transaction, lease, described ? request->description : text,
+				   by_another ? request->user_agent : agent))
+		return false;
+	if (described)
 		transaction_edit(d->transaction, lease);
-	}
-	if (!own)
-		return true;
-	transaction_set_disabled(d->transaction, lease, request->disabled);
-	return lease_table_set_user_agent(d->table, lease, request->user_agent);
+	if (own)
+		transaction_set_disabled(d->transaction, lease, request->disabled);
+	return true;
 }
 
 /*

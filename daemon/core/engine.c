@@ -60,6 +60,8 @@ struct engine {
 	size_t forwards;
 	bool forwards_due;    /* the kernel would not have them */
 	bool forwards_staged; /* with what is pending */
+	bool asked;	      /* for some of what is pending, by who is told how it went */
+	bool unwritten;	      /* what is being settled: taken back, the journal did not take it */
 	uint64_t table_changes;
 	uint64_t operations; /* those of the batch being settled that changed the table */
 	bool removal;	     /* the admin did, too */
@@ -189,8 +191,11 @@ settle_change(void *arg, const struct change *change)
 
 	if (change->failed) {
 		e->counters.kernel_refusals += change->refused;
+		e->counters.journal_refusals +=
+		    e->unwritten && (change->touched || !change->existed);
 		if (record->origin == ORIGIN_STATIC)
-			log_forward("refused-by-kernel", record);
+			log_forward(e->unwritten ? "refused-by-journal" : "refused-by-kernel",
+				    record);
 		for (size_t i = 0; i < e->members; i++)
 			if (e->batch[i].reply.result == MAP_OK &&
 			    decision_stands_on(&e->batch[i].request, &e->batch[i].reply, record))
@@ -233,28 +238,86 @@ state_of(const struct engine *e)
 	};
 }
 
-static void
+static bool
 write_journal(struct engine *e, monotime now)
 {
 	const struct lease_store_state state = state_of(e);
 
-	if (e->journal)
-		journal_write(e->journal, e->transaction, &state, now);
+	return !e->journal || journal_write(e->journal, e->transaction, &state, now);
 }
 
-/* What is in the kernel, or taken back, goes to the disk; then it is final. */
+static void
+count_table_changes(struct engine *e, uint64_t before)
+{
+	e->operations = 0;
+	e->removal = false;
+	e->table_changes = before;
+	transaction_each(e->transaction, count_table_change, e);
+	e->table_changes += (uint64_t)__builtin_popcountll(e->operations) + e->removal;
+}
+
+/* It is final. */
+static void
+settle_as_is(struct engine *e, monotime now)
+{
+	e->now = now;
+	transaction_settle(e->transaction, settle_change, e);
+	e->asked = e->unwritten = e->forwards_staged = false;
+}
+
+/* For a moment it was not what it is again, and let flows in. */
+static void
+note_taken_back(void *arg, const struct change *change)
+{
+	if (!change->failed)
+		note_flows(arg, &change->lease->record);
+}
+
+/* Nobody is told yet.  A kernel that does not go back needs its table anew. */
+static void
+take_back(struct engine *e, monotime now)
+{
+	struct fault fault;
+
+	transaction_each(e->transaction, note_taken_back, e);
+	e->counters.kernel_transactions++;
+	if (transaction_revert(e->transaction, now, &fault) < 0) {
+		log_error("firewall", "not taken back", "reason=\"%s\"", fault.text);
+		e->lost = true;
+	}
+	e->unwritten = true;
+	e->forwards_due |= e->forwards_staged;
+}
+
+/* What is in the kernel, or taken back, goes to the disk. */
 static void
 settle(struct engine *e, monotime now)
 {
+	const uint64_t before = e->table_changes;
+
 	e->now = now;
-	e->operations = 0;
-	e->removal = false;
-	transaction_each(e->transaction, count_table_change, e);
-	e->table_changes += (uint64_t)__builtin_popcountll(e->operations) + e->removal;
+	count_table_changes(e, before);
 	crash_point("after-kernel-commit");
-	write_journal(e, now);
+	if (!write_journal(e, now) && e->asked && journal_refuses(e->journal)) {
+		take_back(e, now);
+		count_table_changes(e, before);
+	}
 	crash_point("after-journal-commit");
-	transaction_settle(e->transaction, settle_change, e);
+	settle_as_is(e, now);
+}
+
+/* It would not get to the disk: that is known before it is tried. */
+static bool
+refuse_pending(struct engine *e, monotime now)
+{
+	if (!e->asked || !e->journal || !journal_refuses(e->journal) ||
+	    now >= journal_deadline(e->journal))
+		return false;
+	transaction_undo(e->transaction, now);
+	e->unwritten = true;
+	e->forwards_due |= e->forwards_staged;
+	settle_as_is(e, now);
+	return true;
 }
 
 static bool
@@ -399,6 +462,8 @@ commit(struct engine *e, monotime now)
 	int error;
 
 	crash_point("before-kernel-commit");
+	if (refuse_pending(e, now))
+		return false;
 	error = e->lost ? -ESTALE : transaction_commit(e->transaction, now, &fault);
 	e->counters.kernel_transactions++;
 	if (error == -ESTALE)
@@ -412,7 +477,18 @@ commit(struct engine *e, monotime now)
 		e->forwards_due |= e->forwards_staged;
 	}
 	settle(e, now);
+	if (!error && e->lost)
+		restore(e, now, &fault);
 	return error == 0;
+}
+
+/* Of a batch that may be refused nothing is a part that nobody asked for. */
+static void
+finish_asked(struct engine *e, monotime now)
+{
+	if (e->asked && transaction_pending(e->transaction))
+		commit(e, now);
+	e->asked = false;
 }
 
 static void
@@ -462,6 +538,7 @@ engine_submit(struct engine *e, const struct map_request *request, monotime now)
 	e->counters.requests[request->origin]++;
 	decide(&d, &m->request, &m->reply);
 	transaction_set_operation(e->transaction, -1);
+	e->asked = true;
 	m->denied_by = d.denied_by;
 }
 
@@ -472,6 +549,7 @@ engine_flush(struct engine *e, monotime now)
 
 	if (transaction_pending(e->transaction))
 		commit(e, now);
+	e->asked = false;
 	e->counters.batches += members > 0;
 	if (members > e->counters.largest_batch)
 		e->counters.largest_batch = members;
@@ -556,6 +634,8 @@ engine_set_policy(struct engine *e, const struct engine_policy *policy)
 	e->options.max_mappings_per_client = policy->max_mappings_per_client;
 	e->options.ports.random_ports = policy->random_ports;
 	e->options.end_flows_on_expiry = policy->end_flows_on_expiry;
+	if (e->journal)
+		journal_set_refuses(e->journal, policy->journal_refuses);
 	e->place = policy->place;
 	e->place_arg = policy->arg;
 	e->reviews = true;
@@ -708,6 +788,7 @@ engine_run(struct engine *e, monotime now)
 	struct prefix gone;
 	monotime next, sweep;
 
+	finish_asked(e, now);
 	while (renumbering_take(&e->renumbering, now, &gone))
 		give_up_hosts(e, &gone, now);
 	if (now >= e->retry) {
@@ -743,12 +824,14 @@ engine_end(struct engine *e, uint64_t id, enum ending why, monotime now)
 {
 	struct lease *lease = lease_table_by_id(e->table, id);
 
+	e->asked |= why == ENDING_REMOVED; /* by the admin, who is told */
 	return lease && transaction_end(e->transaction, lease, why, now);
 }
 
 bool
 engine_set_forwards(struct engine *e, const struct forward *set, size_t count, monotime now)
 {
+	finish_asked(e, now);
 	e->forward = set;
 	e->forwards = count;
 	return stage_forwards(e, now);
@@ -757,6 +840,7 @@ engine_set_forwards(struct engine *e, const struct forward *set, size_t count, m
 bool
 engine_add_forward(struct engine *e, const struct forward *forward, monotime now)
 {
+	e->asked = true;
 	return forwards_add(e->table, e->transaction, forward, now);
 }
 
@@ -854,6 +938,12 @@ const char *
 engine_journal_fault(const struct engine *e)
 {
 	return e->journal ? journal_fault(e->journal) : NULL;
+}
+
+bool
+engine_journal_refuses(const struct engine *e)
+{
+	return e->journal && journal_refuses(e->journal);
 }
 
 bool

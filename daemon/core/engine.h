@@ -74,6 +74,7 @@ struct engine_policy {
 	uint32_t max_mappings_per_client;
 	struct port_range random_ports;
 	bool end_flows_on_expiry;
+	bool journal_refuses; /* see below */
 	/*
 	 * lan: where a host's lease came from, to be replaced by where it is now if that is no LAN
 	 * any more.  False: the host is of no LAN, and its leases end, too.  NULL: not asked.
@@ -82,6 +83,20 @@ struct engine_policy {
 	void *arg;
 };
 void engine_set_policy(struct engine *, const struct engine_policy *);
+
+/*
+ * A batch that does not get to the disk: without .journal_refuses it holds all the same, and is
+ * written when the disk takes it.  With it
+ *   what was asked for   a client's new, renewed, changed or deleted mapping; engine_remove();
+ *                        engine_add_forward(): all of its batch is taken back, first out of the
+ *                        kernel, and refused (MAP_NO_RESOURCES; the lease is as before).  As long
+ *                        as the disk is not tried again, the kernel is not, either.
+ *   what ends anyhow     by its time, the policy, its LAN; engine_set_forwards(); the network: as
+ *                        without it.  Nothing outlives its lease for a broken disk.
+ * A disk that failed while it synced may have it nevertheless: then the next start has what was
+ * refused, if it comes before the disk works again.
+ */
+
 /* Are there leases that the policy has not been asked about yet, or forwards to be tried again? */
 bool engine_reviews(const struct engine *);
 
@@ -129,6 +144,8 @@ struct address engine_external_address(const struct engine *); /* unspecified = 
 const struct lease_table *engine_leases(const struct engine *);
 const struct counters *engine_counters(const struct engine *);
 const char *engine_journal_fault(const struct engine *); /* NULL: it works, or there is none */
+/* It does not work, and what is asked for is refused for that. */
+bool engine_journal_refuses(const struct engine *);
 bool engine_table_intact(const struct engine *);
 /* Are flows being read, to end some?  Whoever else would read them lets this go first. */
 bool engine_reads_flows(const struct engine *);

@@ -18,8 +18,9 @@ struct journal {
 	struct journal_options options;
 	struct lease_table *table;
 	struct lease_store_state written;
-	bool whole;	/* write all: what is there is not what we believe */
-	bool failed;	/* .fault says why */
+	bool whole;  /* write all: what is there is not what we believe */
+	bool failed; /* .fault says why */
+	bool refuses;
 	monotime retry; /* when failed: not before */
 	struct fault fault;
 };
@@ -75,10 +76,9 @@ static void
 fail(struct journal *j, monotime now)
 {
 	if (!j->failed)
-		log_error("journal", "failed",
-			  "reason=\"%s\" hint=\"mappings are served, but the next start may not "
-			  "know them\"",
-			  j->fault.text);
+		log_error("journal", "failed", "reason=\"%s\" hint=\"%s\"", j->fault.text,
+			  j->refuses ? "new mappings are refused until it works again"
+				     : "mappings are served, but the next start may not know them");
 	j->failed = j->whole = true;
 	j->retry = now + RETRY;
 }
@@ -163,7 +163,7 @@ write_change(void *arg, const struct change *change)
 		r.connections += change->removal.connections;
 	if (change->ending && change->existed)
 		lease_store_drop(w->store, r.id);
-	else if (!change->ending && (change->touched || !change->existed))
+	else if (!change->ending && !change->failed && (change->touched || !change->existed))
 		lease_store_put(w->store, &r, w->now);
 }
 
@@ -231,6 +231,18 @@ journal_forget(struct journal *j, const struct lease_store_state *state, monotim
 	crash_point("in-journal-forget");
 	if (lease_store_commit(j->options.store, &j->fault) < 0)
 		fail(j, now);
+}
+
+void
+journal_set_refuses(struct journal *j, bool refuses)
+{
+	j->refuses = refuses;
+}
+
+bool
+journal_refuses(const struct journal *j)
+{
+	return j->refuses && j->failed;
 }
 
 monotime

@@ -56,6 +56,10 @@ bool journal_write(struct journal *, const struct transaction *, const struct le
 /* Writes that all leases are lost; the state goes on, but for the epoch. */
 void journal_forget(struct journal *, const struct lease_store_state *, monotime now);
 
+/* Is what is asked for refused while it does not work?  At first it is not. */
+void journal_set_refuses(struct journal *, bool);
+/* It does not work, and so it is. */
+bool journal_refuses(const struct journal *);
 /* When to call journal_write() again although nothing happened; MONOTIME_NEVER: no need. */
 monotime journal_deadline(const struct journal *);
 /* Why it does not work at the moment; NULL: it does. */

@@ -491,8 +491,7 @@ lease_table_discard(struct lease_table *table, struct lease *lease)
 {
 	release_client(table, lease->client);
 	free((char *)lease->record.name);
-	free((char *)lease->record.description);
-	release_agent(table, lease->record.user_agent);
+	lease_table_free_texts(table, &lease->record);
 	free(lease);
 }
 
@@ -548,6 +547,13 @@ lease_table_set_user_agent(struct lease_table *table, struct lease *lease, const
 	release_agent(table, lease->record.user_agent);
 	lease->record.user_agent = shared;
 	return true;
+}
+
+void
+lease_table_free_texts(struct lease_table *table, const struct lease_record *r)
+{
+	free((char *)r->description);
+	release_agent(table, r->user_agent);
 }
 
 struct lease *

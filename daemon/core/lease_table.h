@@ -67,6 +67,8 @@ void lease_table_set_lifetime(struct lease_table *, struct lease *, uint32_t lif
 bool lease_set_description(struct lease *, const char *);
 bool lease_table_set_user_agent(struct lease_table *, struct lease *, const char *); /* likewise */
 bool lease_set_name(struct lease *, const char *);				     /* likewise */
+/* Frees the description and user agent that a record got by these, and has no more. */
+void lease_table_free_texts(struct lease_table *, const struct lease_record *);
 /* Whom a mapping is for, one host being a prefix of 128; of anybody's the length is 0. */
 struct prefix lease_remote(const struct lease_record *);
 

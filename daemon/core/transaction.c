@@ -145,11 +145,35 @@ transaction_set_disabled(struct transaction *t, struct lease *lease, bool disabl
 }
 
 bool
+transaction_set_texts(struct transaction *t, struct lease *lease, const char *description,
+		      const char *user_agent)
+{
+	struct lease_record *r = &lease->record;
+	const struct lease_record was = *r;
+	struct change *change = lease->change;
+
+	r->description = r->user_agent = NULL;
+	if (!lease_set_description(lease, description) ||
+	    !lease_table_set_user_agent(t->table, lease, user_agent)) {
+		lease_table_free_texts(t->table, r);
+		r->description = was.description;
+		r->user_agent = was.user_agent;
+		return false;
+	}
+	if (change->existed && !change->keeps_texts)
+		change->keeps_texts = true; /* .before has them */
+	else
+		lease_table_free_texts(t->table, &was);
+	return true;
+}
+
+bool
 transaction_end(struct transaction *t, struct lease *lease, enum ending why, monotime now)
 {
 	if (!remember(t, lease))
 		return false;
 	lease->change->ending = why;
+	lease->change->touched = true;
 	transaction_edit(t, lease);
 	lease_table_unlink(t->table, lease, now);
 	elect(t, &lease->record);
@@ -265,6 +289,12 @@ take_back(struct transaction *t, struct change *change, monotime now)
 	lease->record.disabled = change->before.disabled;
 	lease->record.outbound = change->before.outbound;
 	lease->record.reserves = change->before.reserves;
+	if (change->keeps_texts) {
+		lease_table_free_texts(t->table, &lease->record);
+		lease->record.description = change->before.description;
+		lease->record.user_agent = change->before.user_agent;
+		change->keeps_texts = false;
+	}
 	if (change->ending)
 		lease_table_relink(t->table, lease);
 	change->ending = ENDING_NONE;
@@ -363,6 +393,38 @@ transaction_undo(struct transaction *t, monotime now)
 	}
 }
 
+/* The reverse of apply(). */
+static int
+unapply(struct transaction *t, monotime now, struct fault *fault)
+{
+	struct sending s = {.firewall = t->firewall, .fault = fault, .now = now};
+	struct firewall_outcome added; /* whichever: what counts is whether all went well */
+	struct change *change;
+
+	TAILQ_FOREACH (change, &t->changes, link)
+		if (!change->ending && !change->failed && !change->lease->record.disabled)
+			stage(&s, FIREWALL_REMOVE, &change->lease->record, &change->addition);
+	TAILQ_FOREACH (change, &t->changes, link)
+		if (change->existed && !change->failed && !change->before.disabled)
+			stage(&s, FIREWALL_ADD, &change->before, &added);
+	send_staged(&s);
+	return s.error;
+}
+
+int
+transaction_revert(struct transaction *t, monotime now, struct fault *fault)
+{
+	struct change *change;
+	int error = unapply(t, now, fault);
+
+	TAILQ_FOREACH (change, &t->changes, link)
+		if (change->existed && !change->failed)
+			change->lease->record.connections +=
+			    change->removal.connections + change->addition.connections;
+	transaction_undo(t, now);
+	return error;
+}
+
 void
 transaction_each(const struct transaction *t, settled_fn *tell, void *arg)
 {
@@ -383,6 +445,8 @@ transaction_settle(struct transaction *t, settled_fn *settled, void *arg)
 			change->lease->record.connections += change->removal.connections;
 		settled(arg, change);
 		change->lease->change = NULL;
+		if (change->keeps_texts)
+			lease_table_free_texts(t->table, &change->before);
 		if (change->ending)
 			lease_table_discard(t->table, change->lease);
 		free(change);

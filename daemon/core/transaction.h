@@ -30,16 +30,16 @@ enum ending {
 
 /* All that a transaction did to one lease. */
 struct change {
-	struct lease *lease; /* after the batch; unlinked if it ended */
-	struct lease_record
-	    before; /* if it existed: as the kernel knows it, but for the description */
+	struct lease *lease;	    /* after the batch; unlinked if it ended */
+	struct lease_record before; /* if it existed */
 	/* The operations of the batch that did more to it than prolong it: what a reader of the
 	 * table sees. */
 	uint64_t operations;
 	bool existed;
-	bool touched; /* by its client, not only as the heir of another */
-	bool failed;  /* taken back: the kernel refused it, or one it depends on */
-	bool refused; /* it was this one that the kernel refused */
+	bool touched;	  /* itself, not only as the heir of another */
+	bool failed;	  /* taken back: the kernel refused it, or one it depends on */
+	bool refused;	  /* it was this one that the kernel refused */
+	bool keeps_texts; /* those of .before are not the lease's any more */
 	enum ending ending;
 	struct firewall_outcome removal;
 	struct firewall_outcome addition;
@@ -59,6 +59,9 @@ bool transaction_touch(struct transaction *, struct lease *);
 void transaction_set_lifetime(struct transaction *, struct lease *, uint32_t lifetime,
 			      monotime ends); /* a touched one's */
 void transaction_set_disabled(struct transaction *, struct lease *, bool disabled); /* likewise */
+/* Likewise; "" is none.  False: out of memory, it has those it had. */
+bool transaction_set_texts(struct transaction *, struct lease *, const char *description,
+			   const char *user_agent);
 /* A touched one was changed otherwise. */
 void transaction_edit(const struct transaction *, struct lease *);
 /*
@@ -81,6 +84,11 @@ int transaction_commit(struct transaction *, monotime now, struct fault *);
 bool transaction_pending(const struct transaction *);
 /* Takes back all that is not yet failed. */
 void transaction_undo(struct transaction *, monotime now);
+/*
+ * The same after a commit: the kernel, too, has again what it had before, for what is left of its
+ * time.  The table has it in any case; -errno: not the kernel, make its table anew.
+ */
+int transaction_revert(struct transaction *, monotime now, struct fault *);
 
 typedef void settled_fn(void *, const struct change *);
 /* Tells each change that transaction_settle() will, and forgets none. */

@@ -523,6 +523,9 @@ print_counters(const struct control_counters *c)
 	put_count(&p, c->kernel_transactions, "transaction", "transactions");
 	put_part(&p, "%" PRIu64 " failed", c->kernel_aborts);
 	put_count(&p, c->kernel_refusals, "mapping refused", "mappings refused");
+	if (c->journal_refusals)
+		put_count(&p, c->journal_refusals, "change refused for the journal",
+			  "changes refused for the journal");
 	put_part(&p, "table restored %" PRIu64 " time%s", c->table_restores,
 		 c->table_restores == 1 ? "" : "s");
 	end_parts(&p);
@@ -560,7 +563,8 @@ print_status(const struct control_status *s)
 	       s->pcp ? "on" : "off", s->upnp ? "on" : "off");
 	printf("policy      %" PRIu64 " rules, then the default\n", s->rules);
 	printf("table       %s\n", s->table_intact ? "intact" : "lost: it is being put back");
-	printf("journal     %s%s\n", s->journal_fault[0] ? "failed: " : "works", s->journal_fault);
+	printf("journal     %s%s%s\n", s->journal_fault[0] ? "failed: " : "works", s->journal_fault,
+	       s->journal_refuses ? "; new mappings are refused" : "");
 	for (size_t i = 0; i < s->chains; i++)
 		print_chain(&s->chain[i]);
 	print_by_origin("leases", s->leases);

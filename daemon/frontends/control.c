@@ -451,6 +451,9 @@ next_to_remove(const struct client *client)
 		       : find_target(client);
 }
 
+static const char refused_for_journal[] =
+    "the journal failed, and nothing is done that it does not hold; see the status";
+
 static void
 work_remove(struct client *client)
 {
@@ -479,11 +482,13 @@ work_remove(struct client *client)
 		 (lease = next_to_remove(client)));
 	engine_flush(options->engine, now);
 	options->changed(options->arg);
-	if (lease_table_by_id(engine_leases(options->engine), id))
+	if (!lease_table_by_id(engine_leases(options->engine), id))
+		finish(client, CONTROL_OK, "");
+	else if (engine_journal_refuses(options->engine))
+		finish(client, CONTROL_FAILED, refused_for_journal);
+	else
 		finish(client, CONTROL_FAILED,
 		       "the kernel did not take the mapping away; see the log");
-	else
-		finish(client, CONTROL_OK, "");
 }
 
 /* Ends what is selected of a piece of the table.  False: that was the last of it. */
@@ -604,6 +609,8 @@ work_add(struct client *client)
 	log_info("control", "add", "forward=\"%s\" uid=%u", forward->name, (unsigned)client->uid);
 	if (add_forward(client, forward))
 		finish(client, CONTROL_OK, "");
+	else if (engine_journal_refuses(client->control->options.engine))
+		finish(client, CONTROL_FAILED, refused_for_journal);
 	else
 		finish(client, CONTROL_FAILED, "the kernel did not take the forward; see the log");
 }
@@ -635,6 +642,7 @@ copy_counters(const struct counters *from)
 	    .kernel_transactions = from->kernel_transactions,
 	    .kernel_aborts = from->kernel_aborts,
 	    .kernel_refusals = from->kernel_refusals,
+	    .journal_refusals = from->journal_refusals,
 	    .table_restores = from->table_restores,
 	    .address_changes = from->address_changes,
 	    .flow_passes = from->flow_passes,
@@ -665,6 +673,7 @@ put_status(struct client *client)
 	    .upnp = options->config->upnp.on,
 	    .forwarding = options->forwards(options->arg),
 	    .table_intact = engine_table_intact(options->engine),
+	    .journal_refuses = engine_journal_refuses(options->engine),
 	    .rules = options->config->rules,
 	    .counters = copy_counters(engine_counters(options->engine)),
 	};

@@ -144,6 +144,7 @@ test_defaults(void **state)
 	assert_int_equal(config->rules, 0);
 	assert_string_equal(config->state_directory, "/var/lib/portlease");
 	assert_int_equal(config->journal_sync, CONFIG_SYNC_FULL);
+	assert_false(config->journal_refuses);
 	assert_true(config->keep_on_exit);
 	assert_string_equal(config->control_socket, "/run/portlease/control");
 	assert_false(config->control_readable);
@@ -194,6 +195,7 @@ test_every_key(void **state)
 	(void)state;
 	struct config *config = read_good("state-directory = /srv//state\n"
 					  "journal-sync = normal on-exit = remove\n"
+					  "journal-failure = refuse\n"
 					  "control-socket = '/run/a b'\n"
 					  "control-access = all log = syslog log-level = debug\n"
 					  "user = 65534 nat-pmp = no pcp = no\n"
@@ -209,6 +211,7 @@ test_every_key(void **state)
 					  "private-wan = refuse }\n");
 	assert_string_equal(config->state_directory, "/srv//state");
 	assert_int_equal(config->journal_sync, CONFIG_SYNC_NORMAL);
+	assert_true(config->journal_refuses);
 	assert_false(config->keep_on_exit);
 	assert_string_equal(config->control_socket, "/run/a b");
 	assert_true(config->control_readable);
@@ -365,6 +368,7 @@ static const struct words {
 } words[] = {
     {"", "state-directory", "an absolute path", {"/", "/a b"}, {"", "var/lib", "~/lib"}},
     {"", "journal-sync", "full|normal|off", {"full", "normal", "off"}, {"", "no", "FULL"}},
+    {"", "journal-failure", "serve|refuse", {"serve", "refuse"}, {"", "yes", "Refuse"}},
     {"", "on-exit", "remove|keep", {"remove", "keep"}, {"", "yes", "Keep"}},
     {"",
      "control-socket",

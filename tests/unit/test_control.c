@@ -229,6 +229,7 @@ a_status(void)
 	s->nat_pmp = s->upnp = s->forwarding = true;
 	s->table_intact = true;
 	strcpy(s->journal_fault, "/var/lib/portlease/journal.db: database or disk is full");
+	s->journal_refuses = true;
 	s->rules = 3;
 	for (int o = 0; o < ORIGINS; o++) {
 		s->leases[o] = 10 + (unsigned)o;
@@ -246,6 +247,7 @@ a_status(void)
 	s->counters.kernel_transactions = 6;
 	s->counters.kernel_aborts = 7;
 	s->counters.kernel_refusals = 8;
+	s->counters.journal_refusals = 15;
 	s->counters.table_restores = 9;
 	s->counters.address_changes = 10;
 	s->counters.batches = 11;
