@@ -27,6 +27,7 @@ struct undo {
 	size_t index;
 	struct fake_mapping before;
 	struct label label;
+	struct mapping remote; /* whose that was, in a place of those */
 };
 
 struct firewall {
@@ -181,7 +182,10 @@ apply(struct firewall *f, struct staged *s)
 		f->refuse--;
 		return f->refuse_error;
 	}
-	f->undo[f->undos++] = (struct undo){index, *old, f->label[index]};
+	f->undo[f->undos] = (struct undo){.index = index, .before = *old, .label = f->label[index]};
+	if (index >= 2 * PORTS)
+		f->undo[f->undos].remote = f->remote[index - 2 * PORTS];
+	f->undos++;
 	if (s->change == FIREWALL_REMOVE) {
 		s->outcome->connections = old->connections;
 		old->there = false;
@@ -189,6 +193,15 @@ apply(struct firewall *f, struct staged *s)
 		put(f, index, m);
 	}
 	return 0;
+}
+
+static void
+undo(struct firewall *f, const struct undo *u)
+{
+	f->mapping[u->index] = u->before;
+	f->label[u->index] = u->label;
+	if (u->index >= 2 * PORTS)
+		f->remote[u->index - 2 * PORTS] = u->remote;
 }
 
 static int
@@ -204,11 +217,8 @@ apply_all(struct firewall *f, struct fault *fault)
 	}
 	f->count = 0;
 	if (worst)
-		while (f->undos > 0) {
-			f->undos--;
-			f->mapping[f->undo[f->undos].index] = f->undo[f->undos].before;
-			f->label[f->undo[f->undos].index] = f->undo[f->undos].label;
-		}
+		while (f->undos > 0)
+			undo(f, &f->undo[--f->undos]);
 	else
 		f->commits++;
 	return worst ? fault_set(fault, worst, "the fake kernel refused") : 0;

@@ -27,7 +27,10 @@ struct disk {
 	char folder[DISK_PATH];
 	unsigned writes;
 	unsigned syncs;
-	int fails; /* SQLITE_FULL …: each write from here on */
+	unsigned opens;
+	int fails;	      /* SQLITE_FULL …: each write from here on */
+	int sync_fails;	      /* likewise each sync, of what was written */
+	void (*failed)(void); /* after each that did */
 	/* After each write that reached the disk. */
 	void (*wrote)(void);
 	bool records; /* what is not synced */
@@ -108,6 +111,8 @@ disk_write(sqlite3_file *file, const void *data, int size, sqlite3_int64 at)
 		disk_record(disk_opened(file), (struct disk_change){at, size, NULL}, data);
 	if (code == SQLITE_OK && disk.wrote)
 		disk.wrote();
+	if (code != SQLITE_OK && disk.failed)
+		disk.failed();
 	return code;
 }
 
@@ -144,12 +149,15 @@ static inline int
 disk_sync(sqlite3_file *file, int flags)
 {
 	struct disk_open *opened = disk_opened(file);
+	const int failure = disk.fails ? disk.fails : disk.sync_fails;
 	char synced[DISK_PATH + 16];
 
 	(void)flags;
 	disk.syncs++;
-	if (disk.fails || !disk.records)
-		return disk.fails;
+	if (failure && disk.failed)
+		disk.failed();
+	if (failure || !disk.records)
+		return failure;
 	snprintf(synced, sizeof(synced), "%s.synced", opened->path);
 	if (access(synced, F_OK) != 0)
 		disk_sync_folder();
@@ -203,6 +211,7 @@ disk_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags, int
 			disk.open[k].file = NULL;
 	while (i < DISK_FILES - 1 && disk.open[i].path[0] && strcmp(disk.open[i].path, path) != 0)
 		i++;
+	disk.opens++;
 	disk.open[i].file = file;
 	disk.open[i].deleted = false;
 	disk.open[i].methods = file->pMethods;
@@ -247,8 +256,8 @@ disk_set_up(void **state)
 	}
 	memset(disk.open, 0, sizeof(disk.open));
 	disk.writes = disk.syncs = 0;
-	disk.fails = 0;
-	disk.wrote = NULL;
+	disk.fails = disk.sync_fails = 0;
+	disk.wrote = disk.failed = NULL;
 	disk.records = false;
 	strcpy(disk.folder, "/tmp/portlease-test-journal-XXXXXX");
 	return registered && mkdtemp(disk.folder) ? 0 : -1;

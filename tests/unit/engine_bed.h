@@ -21,6 +21,7 @@ struct bed {
 	struct policy *policy;
 	struct engine *engine;
 	const struct journal_options *journal; /* NULL: nothing is kept */
+	struct flows *flows;		       /* NULL: they are left alone */
 	struct firewall_network network;
 	monotime now;
 	uint32_t submitted;
@@ -142,6 +143,7 @@ bed_set_up_bare(void **state)
 	bed.policy = options.policy = policy_new(bed.rule, bed.rules);
 	options.firewall = bed.firewall;
 	options.journal = bed.journal;
+	options.flows = bed.flows;
 	bed.engine = engine_new(&options, bed.now);
 	return bed.engine ? 0 : -1;
 }
