@@ -529,8 +529,13 @@ after_a_failed_sync_the_file_is_written_whole(void **state)
 	const char *before;
 
 	(void)state;
+	stop();
+	disk_empty(disk.folder);
+	disk.records = true;
+	start();
+	assert_int_equal(engine_restore(bed.engine, bed.now, &(struct fault){""}), 0);
+	assert_int_equal(set_wan("203.0.113.5"), 0);
 	furnish();
-	set_failure(false);
 	disk.sync_fails = SQLITE_IOERR_FSYNC;
 	assert_int_equal(ask(natpmp_map(wish(2, UDP, 4050, 5050, 3600)))->result, MAP_OK);
 	assert_non_null(engine_journal_fault(bed.engine));
@@ -542,6 +547,7 @@ after_a_failed_sync_the_file_is_written_whole(void **state)
 	assert_non_null(strstr(bed.log, "journal: works again leases=9"));
 	before = keep();
 	/* As a loss of power leaves it. */
+	fake_firewall_lose(bed.firewall);
 	stop();
 	assert_true(disk_copy(disk_file("journal.db.synced"), disk_file("journal.db")));
 	assert_true(disk_copy(disk_file("journal.db-wal.synced"), disk_file("journal.db-wal")) ||
