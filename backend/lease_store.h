@@ -57,10 +57,11 @@ struct lease_store_head {
 	struct lease_store_stamp stamp;
 };
 
+/* NULL: a row that makes no sense. */
 typedef void lease_store_row_fn(void *arg, const struct lease_record *);
 int lease_store_head(struct lease_store *, struct lease_store_head *, struct fault *);
 /* Every lease in order of id; its times are of .stamp.boot.  Its texts live as long as the call.
- * .outbound and .reserves are not stored.  A row that makes no sense is left out. */
+ * .outbound and .reserves are not stored. */
 int lease_store_load(struct lease_store *, lease_store_row_fn *, void *arg, struct fault *);
 
 /*

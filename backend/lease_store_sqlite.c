@@ -18,7 +18,8 @@
 enum {
 	ASIDE_MAX = 1000,
 	APPLICATION_ID = 0x706c6a31,
-	LOG_PAGES = 1024, /* the log goes back into the file when it has so many */
+	VERSION_MAX = 9999, /* a schema above is none, but ruin */
+	LOG_PAGES = 1024,   /* the log goes back into the file when it has so many */
 	VACUUM_PAGES = 256
 };
 
@@ -93,6 +94,7 @@ errno_of(const struct lease_store *s, int code)
 		return EROFS;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
+	case SQLITE_ERROR: /* our statements are right: what they name is not in the file */
 		return EBADMSG;
 	case SQLITE_BUSY:
 		return EBUSY;
@@ -164,16 +166,31 @@ execute(struct lease_store *s, const char *text)
 }
 
 static int
-get_version(struct lease_store *s, int *version)
+get_number(struct lease_store *s, const char *pragma, int *number)
 {
 	sqlite3_stmt *get = NULL;
-	int code = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &get, NULL);
+	int code = sqlite3_prepare_v2(s->db, pragma, -1, &get, NULL);
 
 	if (code == SQLITE_OK && (code = sqlite3_step(get)) == SQLITE_ROW) {
-		*version = sqlite3_column_int(get, 0);
+		*number = sqlite3_column_int(get, 0);
 		code = SQLITE_OK;
 	}
 	sqlite3_finalize(get);
+	return code;
+}
+
+/* A number in a file that is not ours is nobody's schema. */
+static int
+get_version(struct lease_store *s, int *version)
+{
+	int application = 0;
+	int code = get_number(s, "PRAGMA user_version", version);
+
+	if (code == SQLITE_OK)
+		code = get_number(s, "PRAGMA application_id", &application);
+	if (code == SQLITE_OK && *version != 0 &&
+	    (application != APPLICATION_ID || *version < 0 || *version > VERSION_MAX))
+		code = SQLITE_CORRUPT;
 	return code;
 }
 
@@ -342,6 +359,9 @@ open_file(struct lease_store *s, struct fault *fault)
 				 s->path, version, SCHEMA);
 	if (code == SQLITE_OK)
 		code = set_up(s);
+	/* It could be written to until its head was read. */
+	if (code == SQLITE_READONLY && sqlite3_db_readonly(s->db, "main") == 1)
+		code = SQLITE_CORRUPT;
 	if (code == SQLITE_OK)
 		code = check(s);
 	if (code == SQLITE_OK)
@@ -499,8 +519,7 @@ lease_store_load(struct lease_store *s, lease_store_row_fn *row, void *arg, stru
 	if (!s->db)
 		return fault_set(fault, EIO, "%s is not open", s->path);
 	while ((code = sqlite3_step(get)) == SQLITE_ROW)
-		if (take_row(get, &record))
-			row(arg, &record);
+		row(arg, take_row(get, &record) ? &record : NULL);
 	sqlite3_reset(get);
 	return code == SQLITE_DONE ? 0 : fail(s, code, fault);
 }

@@ -22,8 +22,8 @@
  *
  * Rules, chains and the network of an adopted table are made anew, foreign rules in it go.
  *
- * The journal is empty, ruined or cannot be read: memory is first filled from the kernel's table,
- * by adoption_load().  Beside it the rows above hold.
+ * The journal is empty, ruined or cannot be read, or not all of its rows make sense: memory is first
+ * filled up from the kernel's table, by adoption_load().  Beside it the rows above hold.
  *
  *   the element       becomes a lease
  *   of ours           of the protocol, id and name its comment says, with its ports, target and

@@ -104,12 +104,17 @@ static void
 put_back(void *arg, const struct lease_record *stored)
 {
 	struct restoring *to = arg;
-	struct lease_record r = *stored;
+	struct lease_record r;
 
+	/* Only a file that somebody wrote in has what does not fit. */
+	if (!stored) {
+		to->left_out++;
+		return;
+	}
+	r = *stored;
 	r.created += to->shift;
 	if (r.ends != MONOTIME_NEVER)
 		r.ends += to->shift;
-	/* Only a file that somebody wrote in has what does not fit. */
 	if (!lease_table_has_room(to->journal->table, &r) ||
 	    !lease_table_insert(to->journal->table, &r))
 		to->left_out++;
@@ -137,7 +142,7 @@ journal_restore(struct journal *j, struct journal_found *found, monotime now, st
 		found->goes_on = !opened && !error && !to.left_out && same_boot(&head.stamp, &here);
 		lease_table_set_last_id(j->table, head.state.last_id);
 	}
-	found->nothing = error || head.empty;
+	found->nothing = error || head.empty || to.left_out;
 	if (error || opened)
 		fail(j, now);
 	j->whole = !found->goes_on;

@@ -488,9 +488,9 @@ a_newer_journal_is_not_used(void **state)
 	assert_non_null(strstr(fault.text, "newer portlease"));
 }
 
-/* Two of a file that somebody wrote in want the same port. */
+/* Of a file that somebody wrote in, two want the same port, and one is none; the kernel knows. */
 static void
-leases_that_do_not_fit_are_left_out(void **state)
+leases_that_do_not_fit_are_the_kernels(void **state)
 {
 	sqlite3 *db;
 
@@ -501,7 +501,9 @@ leases_that_do_not_fit_are_left_out(void **state)
 	wait_ms(5000);
 	stop();
 	assert_int_equal(sqlite3_open(disk_file("journal.db"), &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "UPDATE lease SET external_port = 5000 WHERE id = 2",
+	assert_int_equal(sqlite3_exec(db,
+				      "UPDATE lease SET external_port = 5000 WHERE id = 2;"
+				      "UPDATE lease SET origin = 77 WHERE id = 3",
 				      NULL, NULL, NULL),
 			 SQLITE_OK);
 	sqlite3_close(db);
@@ -509,7 +511,9 @@ leases_that_do_not_fit_are_left_out(void **state)
 	assert_int_equal(engine_restore(bed.engine, bed.now, &(struct fault){""}), 0);
 	assert_int_equal(set_wan("203.0.113.5"), 0);
 	check_agreement();
-	assert_int_equal(count(), 2);
+	assert_int_equal(count(), 3);
+	assert_int_equal(lease_at(UDP, 5001)->record.id, 2);
+	assert_int_equal(lease_at(UDP, 5002)->record.internal.port, 4002);
 	assert_int_equal(engine_epoch(bed.engine, bed.now), 0);
 }
 
@@ -552,7 +556,7 @@ main(void)
 	    TEST(what_the_kernel_has_is_gone_on_with),
 	    TEST(elements_are_looked_at_after_others_commits),
 	    TEST(a_newer_journal_is_not_used),
-	    TEST(leases_that_do_not_fit_are_left_out),
+	    TEST(leases_that_do_not_fit_are_the_kernels),
 	    TEST(a_table_that_was_taken_away_is_not_back),
 	};
 

@@ -36,12 +36,16 @@ static struct {
 	char description[MAPPING_DESCRIPTION_MAX + 1], user_agent[MAPPING_AGENT_MAX + 1],
 	    name[FORWARD_NAME_SIZE];
 } row[128];
-static size_t rows;
+static size_t rows, senseless;
 
 static void
 keep_row(void *arg, const struct lease_record *r)
 {
 	(void)arg;
+	if (!r) {
+		senseless++;
+		return;
+	}
 	assert_true(rows < sizeof(row) / sizeof(row[0]));
 	row[rows].record = *r;
 	snprintf(row[rows].description, sizeof(row[0].description), "%s",
@@ -263,7 +267,7 @@ test_dropped_is_gone_and_uncommitted_never_was(void **s)
 
 /* Rows that somebody wrote there with other tools. */
 static void
-test_rows_that_make_no_sense_are_left_out(void **s)
+test_rows_that_make_no_sense_are_told_of(void **s)
 {
 	static const char *const bad[] = {
 	    "origin = 77",
@@ -295,6 +299,7 @@ test_rows_that_make_no_sense_are_left_out(void **s)
 	load(store);
 	assert_int_equal(rows, 1);
 	assert_int_equal(row[0].record.id, 12);
+	assert_int_equal(senseless, sizeof(bad) / sizeof(bad[0]));
 }
 
 static void
@@ -414,6 +419,55 @@ test_a_ruined_file_is_moved_aside(void **s)
 	reopen();
 	load(store);
 	assert_int_equal(rows, 1);
+}
+
+/* What is wrong is only found by what the rest of the file then means. */
+static void
+test_a_ruined_head_is_moved_aside(void **s)
+{
+	static const struct {
+		long at;
+		const char *with;
+		size_t length;
+	} ruins[] = {
+	    {18, "\x77", 1},		 /* how to write it */
+	    {44, "\0\0\0\x66", 4},	 /* the format of its schema */
+	    {60, "\0\0\0\0", 4},	 /* no version, and there are tables */
+	    {60, "\x12\x34\x56\x78", 4}, /* one that nobody will come to */
+	    {60, "\xff\xff\xff\xff", 4},
+	    {68, "\0\0\0\x01", 4}, /* another program's */
+	};
+
+	for (size_t i = 0; i < sizeof(ruins) / sizeof(ruins[0]); i++) {
+		assert_int_equal(put(1), 0);
+		lease_store_free(store);
+		ruin(FILE_NAME, ruins[i].at, ruins[i].with, ruins[i].length);
+		store = open_in(disk.folder, FILE_NAME ".ruined.1");
+		assert_int_equal(put(2), 0);
+		reopen();
+		load(store);
+		assert_int_equal(rows, 1);
+		assert_int_equal(row[0].record.id, 2);
+		tear_down(s);
+		set_up(s);
+	}
+}
+
+/* Its tables are another's. */
+static void
+test_a_file_without_our_tables_is_moved_aside(void **s)
+{
+	sqlite3 *db;
+
+	(void)s;
+	assert_int_equal(put(1), 0);
+	lease_store_free(store);
+	assert_int_equal(sqlite3_open(disk_file(FILE_NAME), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "ALTER TABLE lease RENAME TO rent", NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	store = open_in(disk.folder, FILE_NAME ".ruined.1");
+	assert_int_equal(put(2), 0);
 }
 
 static void
@@ -750,10 +804,12 @@ main(void)
 	    TEST(test_all_of_a_lease_and_the_state_come_back),
 	    TEST(test_the_latest_stamp_counts),
 	    TEST(test_dropped_is_gone_and_uncommitted_never_was),
-	    TEST(test_rows_that_make_no_sense_are_left_out),
+	    TEST(test_rows_that_make_no_sense_are_told_of),
 	    TEST(test_a_newer_schema_is_refused_and_left_alone),
 	    TEST(test_what_can_only_be_read_is_read),
 	    TEST(test_a_ruined_file_is_moved_aside),
+	    TEST(test_a_ruined_head_is_moved_aside),
+	    TEST(test_a_file_without_our_tables_is_moved_aside),
 	    TEST(test_a_full_disk),
 	    TEST(test_a_file_that_is_taken_away_is_noticed),
 	    TEST(test_no_folder),
