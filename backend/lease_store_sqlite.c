@@ -15,6 +15,7 @@
 #include "crash_point.h"
 
 #define FILE_NAME "journal.db"
+#define TIME_MAX  (INT64_C(1) << 52)
 enum {
 	ASIDE_MAX = 1000,
 	APPLICATION_ID = 0x706c6a31,
@@ -273,6 +274,7 @@ set_up(struct lease_store *s)
 			      "PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;"
 			      "PRAGMA trusted_schema = OFF");
 
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL); /* none is ours */
 	sqlite3_wal_hook(s->db, note_log, s); /* in the place of automatic checkpoints */
 	return code == SQLITE_OK ? tell_sync(s) : code;
 }
@@ -286,6 +288,32 @@ prepare(struct lease_store *s)
 		code = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
 					  &s->statement[i], NULL);
 	return code;
+}
+
+/* Anything further away than this is no time that we wrote. */
+static bool
+is_time(int64_t value)
+{
+	return value > -TIME_MAX && value < TIME_MAX;
+}
+
+static int
+check_state(struct lease_store *s)
+{
+	sqlite3_stmt *state = s->statement[GET_STATE];
+	int code = sqlite3_step(state);
+
+	if (code == SQLITE_ROW) {
+		int64_t last_id = sqlite3_column_int64(state, 0);
+		monotime epoch = sqlite3_column_int64(state, 2);
+		monotime mono = sqlite3_column_int64(state, 5);
+
+		if (last_id < 0 || last_id > LEASE_ID_MAX || !is_time(epoch) || !is_time(mono) ||
+		    epoch > mono || !is_time(sqlite3_column_int64(state, 6)))
+			code = SQLITE_CORRUPT;
+	}
+	sqlite3_reset(state);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
 /* The path as a URI has it, and how to read what is there without a lock or a new file beside it.
@@ -329,6 +357,8 @@ open_for_reading(struct lease_store *s, struct fault *fault)
 		code = check(s);
 	if (code == SQLITE_OK)
 		code = prepare(s);
+	if (code == SQLITE_OK)
+		code = check_state(s);
 	if (code != SQLITE_OK)
 		return fail(s, code, fault);
 	return fault_set(fault, EROFS, "%s can only be read", s->path);
@@ -368,6 +398,8 @@ open_file(struct lease_store *s, struct fault *fault)
 		code = migrate(s, version);
 	if (code == SQLITE_OK)
 		code = prepare(s);
+	if (code == SQLITE_OK)
+		code = check_state(s);
 	return code == SQLITE_OK ? 0 : fail(s, code, fault);
 }
 
@@ -442,7 +474,8 @@ lease_store_head(struct lease_store *s, struct lease_store_head *out, struct fau
 		out->stamp.wall = sqlite3_column_int64(state, 6);
 		code = sqlite3_step(stamp);
 	}
-	if (code == SQLITE_ROW && sqlite3_column_int64(stamp, 0) > out->stamp.mono) {
+	if (code == SQLITE_ROW && sqlite3_column_int64(stamp, 0) > out->stamp.mono &&
+	    is_time(sqlite3_column_int64(stamp, 0)) && is_time(sqlite3_column_int64(stamp, 1))) {
 		out->stamp.mono = sqlite3_column_int64(stamp, 0);
 		out->stamp.wall = sqlite3_column_int64(stamp, 1);
 	}
@@ -499,13 +532,14 @@ take_row(sqlite3_stmt *row, struct lease_record *r)
 	snprintf(r->lan, sizeof(r->lan), "%s", (const char *)sqlite3_column_text(row, 24));
 	take_address(row, 9, &r->internal.address);
 	take_address(row, 11, &r->remote);
-	return v[0] > 0 && v[1] >= 0 && v[1] < ORIGINS && is_transport(v[2]) && v[7] > 0 &&
-	       v[8] >= 0 && v[7] + v[8] <= UINT16_MAX && v[10] > 0 && v[10] <= UINT16_MAX &&
-	       !address_is_unspecified(&r->internal.address) && r->remote_length <= 128 &&
-	       (v[13] == HELPER_NONE || v[13] == HELPER_FTP) &&
+	return v[0] > 0 && v[0] <= LEASE_ID_MAX && v[1] >= 0 && v[1] < ORIGINS &&
+	       is_transport(v[2]) && v[7] > 0 && v[8] >= 0 && v[7] + v[8] <= UINT16_MAX &&
+	       v[10] > 0 && v[10] <= UINT16_MAX && !address_is_unspecified(&r->internal.address) &&
+	       r->remote_length <= 128 && (v[13] == HELPER_NONE || v[13] == HELPER_FTP) &&
 	       fits(r->description, MAPPING_DESCRIPTION_MAX) &&
 	       fits(r->user_agent, MAPPING_AGENT_MAX) && fits(r->name, FORWARD_NAME_SIZE - 1) &&
-	       (r->origin == ORIGIN_STATIC) == (r->ends == MONOTIME_NEVER) &&
+	       v[15] >= 0 && v[15] <= UINT32_MAX && is_time(r->created) &&
+	       (r->origin == ORIGIN_STATIC ? r->ends == MONOTIME_NEVER : is_time(r->ends)) &&
 	       (r->origin == ORIGIN_STATIC) == (r->name != NULL);
 }
 

@@ -192,6 +192,9 @@ bool forward_remote_parse(const char *text, struct prefix *);	/* "198.51.100.0/2
 bool forward_transports_parse(const char *text, uint8_t *);	/* "tcp", "udp", "both" */
 bool helper_parse(const char *text, enum helper *);		/* "none", "ftp" */
 
+/* So many are never given; no journal and no comment in the kernel says more. */
+#define LEASE_ID_MAX (INT64_MAX / 2)
+
 /* A lease as shown to the admin and as it will be stored. */
 struct lease_record {
 	uint64_t id; /* unique in a daemon's life, growing; never 0 */

@@ -28,7 +28,7 @@ read_comment(const char *comment, struct lease_record *r, char name[FORWARD_NAME
 
 	*name = '\0';
 	if (!comment || sscanf(comment, "%15s %" SCNu64 "%n", origin, &r->id, &used) != 2 ||
-	    !origin_find(origin, &r->origin) || r->id == 0 || r->id > INT64_MAX)
+	    !origin_find(origin, &r->origin) || r->id == 0)
 		return false;
 	comment += used;
 	if (*comment == ' ')
@@ -62,7 +62,8 @@ take(void *arg, const struct mapping *m, uint64_t lifetime)
 	    .ends = MONOTIME_NEVER,
 	};
 
-	if (!read_comment(m->comment, &r, name) ||
+	if (!read_comment(m->comment, &r, name) || m->internal.port == 0 ||
+	    address_is_unspecified(&m->internal.address) ||
 	    (r.origin == ORIGIN_STATIC) != (m->timeout == 0) ||
 	    !lease_table_has_room(to->table, &r))
 		return;

@@ -430,7 +430,8 @@ lease_table_insert(struct lease_table *table, const struct lease_record *record)
 bool
 lease_table_has_room(const struct lease_table *table, const struct lease_record *r)
 {
-	if (lease_table_by_id(table, r->id) ||
+	if (r->id > LEASE_ID_MAX || lease_table_by_id(table, r->id) ||
+	    (r->more_ports && r->origin != ORIGIN_STATIC) ||
 	    lease_table_by_remote(table, r->transport, r->external_port, &r->remote))
 		return false;
 	for (unsigned port = r->external_port; port <= (unsigned)r->external_port + r->more_ports;

@@ -50,7 +50,8 @@ void lease_table_free(struct lease_table *); /* frees the leases too; NULL is al
  * out of memory.
  */
 struct lease *lease_table_insert(struct lease_table *, const struct lease_record *);
-/* Would an insert do what the two sentences above ask, with an id that no lease has? */
+/* Would an insert do what the two sentences above ask, with an id that no lease has, and may have?
+ * Only a static one has a range. */
 bool lease_table_has_room(const struct lease_table *, const struct lease_record *);
 /* Takes a lease out and puts its port in quarantine from now on, but for a static one's.  The
  * caller discards it, or relinks it. */

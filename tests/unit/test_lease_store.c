@@ -170,7 +170,7 @@ test_all_of_a_lease_and_the_state_come_back(void **s)
 	    .remote = {{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9}},
 	    .lifetime = UINT32_MAX - 1,
 	    .created = -5000,
-	    .ends = INT64_MAX - 1,
+	    .ends = INT64_C(1) << 51,
 	    .connections = UINT64_C(1) << 50,
 	    .description = "\xc3\xa9t\xc3\xa9 \"'; DROP TABLE lease; --",
 	    .user_agent = "agent/1.0",
