@@ -131,7 +131,7 @@ static bool
 rename_lease(struct lease *lease, const struct forward *f)
 {
 	lease->record.line = f->line;
-	return lease_set_name(lease, f->name) && lease_set_description(lease, f->description);
+	return transaction_rename(lease, f->name, f->description);
 }
 
 static bool

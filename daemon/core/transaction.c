@@ -168,6 +168,19 @@ transaction_set_texts(struct transaction *t, struct lease *lease, const char *de
 }
 
 bool
+transaction_rename(struct lease *lease, const char *name, const char *description)
+{
+	bool done = lease_set_name(lease, name) && lease_set_description(lease, description);
+
+	/* The batch may have noted it already, with the texts that are gone now. */
+	if (lease->change) {
+		lease->change->before.name = lease->record.name;
+		lease->change->before.description = lease->record.description;
+	}
+	return done;
+}
+
+bool
 transaction_end(struct transaction *t, struct lease *lease, enum ending why, monotime now)
 {
 	if (!remember(t, lease))

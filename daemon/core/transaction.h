@@ -62,6 +62,8 @@ void transaction_set_disabled(struct transaction *, struct lease *, bool disable
 /* Likewise; "" is none.  False: out of memory, it has those it had. */
 bool transaction_set_texts(struct transaction *, struct lease *, const char *description,
 			   const char *user_agent);
+/* A static one goes on under another name; that is not taken back.  False: out of memory. */
+bool transaction_rename(struct lease *, const char *name, const char *description);
 /* A touched one was changed otherwise. */
 void transaction_edit(const struct transaction *, struct lease *);
 /*

@@ -99,6 +99,26 @@ a_new_set_touches_only_what_differs(void **state)
 	check_agreement();
 }
 
+/* The heir of the endpoint's outbound packets is named in the batch already when its name changes. */
+static void
+an_heir_is_renamed(void **state)
+{
+	struct forward is[] = {forward("first", FORWARD_TCP, 80, 80),
+			       forward("second", FORWARD_TCP, 81, 81)};
+
+	(void)state;
+	is[1].target.port = 80;
+	set(is, 2);
+	assert_true(kernel_at(TCP, 80)->outbound && !kernel_at(TCP, 81)->outbound);
+	strcpy(is[1].name, "a name that is longer than the one before it");
+	strcpy(is[1].description, "and described");
+	set(&is[1], 1);
+	assert_null(kernel_at(TCP, 80));
+	assert_true(kernel_at(TCP, 81)->outbound);
+	assert_string_equal(lease_at(TCP, 81)->record.name, is[1].name);
+	check_agreement();
+}
+
 static void
 a_set_that_the_kernel_did_not_take_is_tried_again(void **state)
 {
@@ -256,6 +276,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(an_heir_is_renamed),
 	    cmocka_unit_test(overlap_needs_a_transport_a_port_and_a_remote_host),
 	    TEST(a_new_set_touches_only_what_differs),
 	    TEST(a_set_that_the_kernel_did_not_take_is_tried_again),
