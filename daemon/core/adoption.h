@@ -9,7 +9,7 @@
  *
  *   memory            kernel's element                        what becomes of it
  *   a mapping         alike; ends with the lease or up to     nothing: its connections and their
- *                     the grace after it                      count go on
+ *                     the grace and a second after it         count go on
  *                     none                                    is added
  *                     other target, comment or time           is replaced
  *   disabled          any                                     is removed
