@@ -12,6 +12,7 @@
 #include "adoption.h"
 #include "decision.h"
 #include "forwards.h"
+#include "lease_log.h"
 #include "policy.h"
 #include "renumbering.h"
 #include "sweep.h"
@@ -106,41 +107,6 @@ engine_free(struct engine *e)
 	free(e);
 }
 
-static void
-log_forward(const char *event, const struct lease_record *r)
-{
-	char target[ADDRESS_TEXT_SIZE], remote[PREFIX_TEXT_SIZE] = "any";
-	const struct prefix from = lease_remote(r);
-
-	if (from.length)
-		prefix_print(&from, remote);
-	log_line(LOG_LEVEL_INFO, "forward", event,
-		 "name=\"%s\" id=%" PRIu64
-		 " transport=%s external=%u-%u target=%s internal=%u remote=%s line=%u",
-		 r->name, r->id, transport_name(r->transport), r->external_port,
-		 r->external_port + r->more_ports, address_print(&r->internal.address, target),
-		 r->internal.port, remote, r->line);
-}
-
-static void
-log_lease(struct engine *e, const char *event, const struct lease_record *r)
-{
-	char client[ADDRESS_TEXT_SIZE];
-
-	if (r->origin == ORIGIN_STATIC) {
-		log_forward(event, r);
-		return;
-	}
-
-	if (log_limited(&e->limit, LOG_LEVEL_INFO, e->now))
-		log_line(
-		    LOG_LEVEL_INFO, "lease", event,
-		    "id=%" PRIu64
-		    " client=%s protocol=%s transport=%s external=%u internal=%u lifetime=%" PRIu32,
-		    r->id, address_print(&r->internal.address, client), origin_name(r->origin),
-		    transport_name(r->transport), r->external_port, r->internal.port, r->lifetime);
-}
-
 static const struct {
 	const char *event; /* NULL: logged when it was decided, with the reason */
 	size_t counter;	   /* offset in struct counters */
@@ -194,8 +160,8 @@ settle_change(void *arg, const struct change *change)
 		e->counters.journal_refusals +=
 		    e->unwritten && (change->touched || !change->existed);
 		if (record->origin == ORIGIN_STATIC)
-			log_forward(e->unwritten ? "refused-by-journal" : "refused-by-kernel",
-				    record);
+			lease_log_forward(e->unwritten ? "refused-by-journal" : "refused-by-kernel",
+					  record);
 		for (size_t i = 0; i < e->members; i++)
 			if (e->batch[i].reply.result == MAP_OK &&
 			    decision_stands_on(&e->batch[i].request, &e->batch[i].reply, record))
@@ -209,11 +175,12 @@ settle_change(void *arg, const struct change *change)
 		if (change->ending == ENDING_GONE)
 			lease_table_release_port(e->table, record);
 		if (endings[change->ending].event)
-			log_lease(e, endings[change->ending].event, record);
+			lease_log(&e->limit, endings[change->ending].event, record, e->now);
 	} else if (!change->existed) {
 		e->counters.granted += record->origin != ORIGIN_STATIC;
 		note_flows(e, record);
-		log_lease(e, record->origin == ORIGIN_STATIC ? "added" : "granted", record);
+		lease_log(&e->limit, record->origin == ORIGIN_STATIC ? "added" : "granted", record,
+			  e->now);
 		if (record->helper == HELPER_FTP && !firewall_tracks_ftp(e->options.firewall))
 			log_warning("forward", "no helper",
 				    "name=\"%s\" helper=ftp reason=\"the kernel has no "
@@ -223,7 +190,7 @@ settle_change(void *arg, const struct change *change)
 		e->counters.renewed++;
 		if (change->before.disabled != record->disabled)
 			note_flows(e, record);
-		log_lease(e, "renewed", record);
+		lease_log(&e->limit, "renewed", record, e->now);
 	}
 }
 
@@ -491,29 +458,12 @@ finish_asked(struct engine *e, monotime now)
 	e->asked = false;
 }
 
-static void
-log_refusal(struct engine *e, const struct member *m, monotime now)
-{
-	const struct map_request *r = &m->request;
-	char client[ADDRESS_TEXT_SIZE];
-
-	if (log_limited(&e->limit, LOG_LEVEL_INFO, now))
-		log_line(LOG_LEVEL_INFO, "request", "refused",
-			 "client=%s protocol=%s transport=%s external=%u internal=%u reason=%s "
-			 "rule-line=%u",
-			 address_print(&r->client, client), origin_name(r->origin),
-			 r->transport ? transport_name(r->transport) : "none", r->external_port,
-			 r->internal.port, map_result_name(m->reply.result), m->denied_by);
-}
-
 void
 engine_refuse(struct engine *e, const struct map_request *request, enum map_result result,
 	      monotime now)
 {
-	const struct member refused = {.request = *request, .reply.result = result};
-
 	e->counters.results[result]++;
-	log_refusal(e, &refused, now);
+	lease_log_refusal(&e->limit, request, result, 0, now);
 }
 
 void
@@ -560,25 +510,12 @@ engine_flush(struct engine *e, monotime now)
 		m->reply.epoch = engine_epoch(e, now);
 		e->counters.results[m->reply.result]++;
 		if (m->reply.result != MAP_OK)
-			log_refusal(e, m, now);
+			lease_log_refusal(&e->limit, &m->request, m->reply.result, m->denied_by,
+					  now);
 		crash_point("before-reply");
 		m->request.asker.answer(m->request.asker.who, m->request.asker.slot, &m->request,
 					&m->reply);
 	}
-}
-
-static void
-log_denied(const struct lease_record *r, const char *reason, unsigned line)
-{
-	char client[ADDRESS_TEXT_SIZE];
-
-	log_line(LOG_LEVEL_INFO, "lease", "denied",
-		 "id=%" PRIu64
-		 " client=%s protocol=%s transport=%s external=%u internal=%u lan=%s reason=%s "
-		 "rule-line=%u",
-		 r->id, address_print(&r->internal.address, client), origin_name(r->origin),
-		 transport_name(r->transport), r->external_port, r->internal.port, r->lan, reason,
-		 line);
 }
 
 /* The question that its client would have to ask to have it. */
@@ -596,7 +533,7 @@ is_denied(const struct engine *e, struct lease_record *r)
 	if (r->origin == ORIGIN_STATIC)
 		return false;
 	if (e->place && !e->place(e->place_arg, &r->internal.address, r->lan)) {
-		log_denied(r, "lan-removed", 0);
+		lease_log_denied(r, "lan-removed", 0);
 		return true;
 	}
 	memcpy(request.lan, r->lan, sizeof(request.lan));
@@ -604,7 +541,7 @@ is_denied(const struct engine *e, struct lease_record *r)
 		strcpy(request.description, r->description);
 	if (policy_keeps(e->options.policy, &request, r->external_port, &line))
 		return false;
-	log_denied(r, "policy", line);
+	lease_log_denied(r, "policy", line);
 	return true;
 }
 
