@@ -427,6 +427,23 @@ move_aside(const struct lease_store *s, char moved[LEASE_STORE_NAME_SIZE])
 	return done;
 }
 
+/* To open a FIFO is to wait for who reads it. */
+static int
+refuse_other_than_files(const struct lease_store *s, struct fault *fault)
+{
+	static const char *const suffix[] = {"", "-wal", "-journal"};
+	char path[PATH_MAX + 16];
+	struct stat is;
+
+	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", s->path, suffix[i]);
+		if (lstat(path, &is) == 0 && !S_ISREG(is.st_mode))
+			return fault_set(fault, S_ISDIR(is.st_mode) ? EISDIR : EINVAL,
+					 "%s is no regular file", path);
+	}
+	return 0;
+}
+
 int
 lease_store_open(struct lease_store *s, char moved[LEASE_STORE_NAME_SIZE], struct fault *fault)
 {
@@ -434,7 +451,9 @@ lease_store_open(struct lease_store *s, char moved[LEASE_STORE_NAME_SIZE], struc
 
 	moved[0] = '\0';
 	close_file(s);
-	error = open_file(s, fault);
+	error = refuse_other_than_files(s, fault);
+	if (!error)
+		error = open_file(s, fault);
 	if (error == -EBADMSG) {
 		close_file(s);
 		if (move_aside(s, moved))

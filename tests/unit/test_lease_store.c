@@ -796,6 +796,34 @@ test_the_files_stay_small(void **s)
 	store = open_in(disk.folder, "");
 }
 
+/* Neither waits for somebody at its other end. */
+static void
+test_what_is_no_file_is_refused(void **s)
+{
+	static const char *const names[] = {FILE_NAME, FILE_NAME "-wal"};
+	char moved[LEASE_STORE_NAME_SIZE];
+
+	(void)s;
+	assert_int_equal(put(1), 0);
+	lease_store_free(store);
+	store = lease_store_new(disk.folder, LEASE_STORE_FULL);
+	assert_int_equal(rename(disk_file(FILE_NAME), disk_file("kept")), 0);
+	for (size_t i = 0; i < 2; i++) {
+		unlink(disk_file(names[i]));
+		assert_int_equal(mkfifo(disk_file(names[i]), 0600), 0);
+		alarm(60);
+		assert_int_equal(lease_store_open(store, moved, &fault), -EINVAL);
+		alarm(0);
+		assert_non_null(strstr(fault.text, "no regular file"));
+		assert_int_equal(unlink(disk_file(names[i])), 0);
+		assert_int_equal(mkdir(disk_file(names[i]), 0700), 0);
+		assert_int_equal(lease_store_open(store, moved, &fault), -EISDIR);
+		assert_int_equal(rmdir(disk_file(names[i])), 0);
+	}
+	assert_int_equal(rename(disk_file("kept"), disk_file(FILE_NAME)), 0);
+	assert_int_equal(lease_store_open(store, moved, &fault), 0);
+}
+
 int
 main(void)
 {
@@ -813,6 +841,7 @@ main(void)
 	    TEST(test_a_full_disk),
 	    TEST(test_a_file_that_is_taken_away_is_noticed),
 	    TEST(test_no_folder),
+	    TEST(test_what_is_no_file_is_refused),
 	    TEST(test_killed_after_any_write),
 	    TEST(test_the_power_fails_at_any_write),
 	    TEST(test_only_a_long_log_goes_back_into_the_file),
