@@ -65,6 +65,7 @@ struct daemon {
 	struct upnp *upnp; /* NULL: upnp = no */
 	struct event *stop[STOP_SIGNALS];
 	struct event *hangup;
+	struct event *calendar; /* it was set; NULL: nobody tells */
 	monotime started;
 };
 
@@ -301,6 +302,29 @@ on_parent_gone(void *arg)
 	log_info("daemon", "stopping", "reason=\"the parent ended\"");
 	d->orphaned = true;
 	event_base_loopbreak(d->base);
+}
+
+static void
+on_calendar_set(evutil_socket_t fd, short events, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)events;
+	clock_watch_again(fd);
+	engine_note_time(d->engine, clock_now());
+}
+
+/* Without it a boot after such a change knows less of the time that passed. */
+static void
+watch_calendar(struct daemon *d)
+{
+	int fd = clock_watch();
+
+	if (fd < 0)
+		return;
+	d->calendar = event_new(d->base, fd, EV_READ | EV_PERSIST, on_calendar_set, d);
+	if (!d->calendar || event_add(d->calendar, NULL) != 0)
+		fatal("cannot watch the calendar");
 }
 
 /* Its default clock is coarse: a timer would wake us some milliseconds early, and again each one
@@ -783,6 +807,7 @@ start(struct daemon *d)
 	open_loop(d);
 	open_backend(d);
 	new_engine(d);
+	watch_calendar(d);
 	new_upkeep(d);
 	open_upnp(d);
 	open_keeper(d);
@@ -813,6 +838,8 @@ stop(struct daemon *d)
 {
 	if (!d->config->keep_on_exit && !d->failed && !d->orphaned)
 		remove_all(d);
+	else
+		engine_note_time(d->engine, clock_now());
 	control_free(d->control);
 	upnp_free(d->upnp);
 	spawner_free(d->spawner);
@@ -835,6 +862,10 @@ stop(struct daemon *d)
 	for (int i = 0; i < STOP_SIGNALS; i++)
 		event_free(d->stop[i]);
 	event_free(d->hangup);
+	if (d->calendar) {
+		close(event_get_fd(d->calendar));
+		event_free(d->calendar);
+	}
 	event_base_free(d->base);
 	config_free(d->config);
 }

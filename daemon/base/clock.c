@@ -3,7 +3,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t
 milliseconds(clockid_t clock)
@@ -24,6 +26,26 @@ int64_t
 clock_wall(void)
 {
 	return milliseconds(CLOCK_REALTIME);
+}
+
+/* A timer for the end of time. */
+void
+clock_watch_again(int fd)
+{
+	const struct itimerspec never = {.it_value.tv_sec =
+					     (time_t)(INT64_MAX >> (64 - 8 * sizeof(time_t)))};
+
+	timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL);
+}
+
+int
+clock_watch(void)
+{
+	int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0)
+		clock_watch_again(fd);
+	return fd;
 }
 
 void

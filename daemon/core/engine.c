@@ -661,6 +661,16 @@ engine_restore(struct engine *e, monotime now, struct fault *fault)
 }
 
 void
+engine_note_time(struct engine *e, monotime now)
+{
+	if (!e->journal)
+		return;
+	journal_note_time(e->journal);
+	if (e->created && !transaction_pending(e->transaction))
+		write_journal(e, now);
+}
+
+void
 engine_forget(struct engine *e, monotime now)
 {
 	struct lease_store_state state = state_of(e);

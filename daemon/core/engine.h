@@ -37,6 +37,11 @@ void engine_free(struct engine *); /* leaves the kernel as it is; NULL is allowe
  * when there is none of both; -EPROTONOSUPPORT: the journal is a newer one's.
  */
 int engine_restore(struct engine *, monotime now, struct fault *);
+/*
+ * The calendar was set, or this is the last call and the table stays: after another boot as little
+ * as can be is left to what the calendar says.
+ */
+void engine_note_time(struct engine *, monotime now);
 /* The last call: the kernel's table was taken away, the next start shall find no lease. */
 void engine_forget(struct engine *, monotime now);
 

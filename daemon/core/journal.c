@@ -18,8 +18,9 @@ struct journal {
 	struct journal_options options;
 	struct lease_table *table;
 	struct lease_store_state written;
-	bool whole;  /* write all: what is there is not what we believe */
-	bool failed; /* .fault says why */
+	bool whole;   /* write all: what is there is not what we believe */
+	bool undated; /* write what time it is, at least */
+	bool failed;  /* .fault says why */
 	bool refuses;
 	monotime retry; /* when failed: not before */
 	struct fault fault;
@@ -195,7 +196,7 @@ journal_write(struct journal *j, const struct transaction *t, const struct lease
 {
 	const struct lease_store_stamp here = stamp(j, now);
 	const struct writing w = {j->options.store, &here};
-	bool another = is_another(&j->written, state);
+	bool another = j->undated || is_another(&j->written, state);
 
 	if (j->failed && now < j->retry)
 		return false;
@@ -219,9 +220,15 @@ journal_write(struct journal *j, const struct transaction *t, const struct lease
 	}
 	if (j->failed)
 		log_warning("journal", "works again", "leases=%zu", lease_table_count(j->table));
-	j->failed = j->whole = false;
+	j->failed = j->whole = j->undated = false;
 	j->written = *state;
 	return true;
+}
+
+void
+journal_note_time(struct journal *j)
+{
+	j->undated = true;
 }
 
 void

@@ -53,6 +53,9 @@ int journal_restore(struct journal *, struct journal_found *, monotime now, stru
 bool journal_write(struct journal *, const struct transaction *, const struct lease_store_state *,
 		   monotime now);
 
+/* The next journal_write() has something to write: which time it is. */
+void journal_note_time(struct journal *);
+
 /* Writes that all leases are lost; the state goes on, but for the epoch. */
 void journal_forget(struct journal *, const struct lease_store_state *, monotime now);
 

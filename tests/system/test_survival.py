@@ -216,12 +216,20 @@ class Calendar:
         path = os.path.join(lab.folder, "calendar")
         self.file = lab.closing(open(path, "w+b", buffering=0))
         self.set(0)
+        os.mkfifo(path + ".set")
+        self.pipe = lab.closing(open(os.open(path + ".set", os.O_RDWR | os.O_NONBLOCK), "w+b", buffering=0))
         preloaded = os.path.abspath(os.path.join(BUILD, "tests/system/wall_clock.so"))
         self.environment = f"LD_PRELOAD={preloaded}", f"PORTLEASE_TEST_CLOCK={path}"
 
     def set(self, more):
         os.pwrite(self.file.fileno(), struct.pack("=q", more), 0)
         os.ftruncate(self.file.fileno(), 16)
+
+    def tell(self):
+        """As the kernel does."""
+        asked = self.asked
+        self.pipe.write(b"x")
+        wait_for(lambda: self.asked > asked, 10, "the daemon sees what time it is")
 
     @property
     def asked(self):
@@ -273,6 +281,30 @@ def test_the_calendar_jumps_with_a_boot(lab, before, after):
     daemon.start()
     assert calendar.asked > asked
     assert [lease["external_port"] for lease in daemon.leases()] == [4000, 4001, 4002]
+    assert have_their_time(daemon)
+    all_are_there(lab, daemon, leases)
+
+
+def is_told(lab, daemon, calendar):
+    calendar.tell()
+    natpmp_address(lab.lan1)  # whose answer comes after what that led to
+    daemon.kill()
+
+
+def ends(lab, daemon, calendar):
+    daemon.stop()
+
+
+@pytest.mark.parametrize("leave", [is_told, ends])
+def test_the_calendar_is_set_before_a_boot(lab, leave):
+    """What the journal said of the time of day until then does not count as time that passed."""
+    calendar = Calendar(lab)
+    daemon = lab.daemon(within=("env", *calendar.environment), build=BUILD)
+    leases = map_by_all(lab, daemon)
+    calendar.set(1800)
+    leave(lab, daemon, calendar)
+    boot(lab, daemon, f"&& export {' '.join(calendar.environment)} ")
+    daemon.start()
     assert have_their_time(daemon)
     all_are_there(lab, daemon, leases)
 

@@ -157,6 +157,44 @@ set_clocks_change_nothing_in_the_same_boot(void **state)
 	assert_int_equal(set_wan("203.0.113.5"), 0);
 }
 
+/* A gateway without a battery: its calendar is right only some time after each boot. */
+static void
+what_the_calendar_said_before_it_was_set_is_forgotten(void **state)
+{
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 9 * 3600)));
+	wait_ms(HOUR);
+	wall += HOUR + 8 * HOUR; /* set forth, and nobody asks for anything */
+	engine_note_time(bed.engine, bed.now);
+	wait_ms(HOUR);
+	wall += HOUR;
+	reboot(60000, 60000);
+	assert_int_equal(left_at(5000), 7 * HOUR - 60000);
+	/* Back: what has passed is not granted again. */
+	wait_ms(4 * HOUR);
+	wall -= 10 * YEAR;
+	engine_note_time(bed.engine, bed.now);
+	wait_ms(HOUR);
+	wall += HOUR;
+	reboot(60000, 60000);
+	assert_int_equal(left_at(5000), 2 * HOUR - 120000);
+}
+
+/* The calendar is wrong after each boot: nothing but the clocks of both boots tells what passed. */
+static void
+the_last_word_of_a_daemon_is_what_time_it_is(void **state)
+{
+	(void)state;
+	ask(natpmp_map(wish(2, UDP, 4000, 5000, 9 * 3600)));
+	wait_ms(5 * HOUR);
+	wall += 5 * HOUR;
+	disk.writes = 0;
+	engine_note_time(bed.engine, bed.now);
+	assert_int_equal(disk.writes, 2);
+	reboot(60000, -10 * YEAR);
+	assert_int_equal(left_at(5000), 4 * HOUR - 60000);
+}
+
 static void
 another_external_address_is_another_epoch(void **state)
 {
@@ -545,6 +583,8 @@ main(void)
 	    TEST(what_ended_is_not_back),
 	    TEST(after_a_boot_the_calendar_counts),
 	    TEST(set_clocks_change_nothing_in_the_same_boot),
+	    TEST(what_the_calendar_said_before_it_was_set_is_forgotten),
+	    TEST(the_last_word_of_a_daemon_is_what_time_it_is),
 	    TEST(another_external_address_is_another_epoch),
 	    TEST(kernel_then_journal_then_reply),
 	    TEST(a_batch_is_one_write_and_idle_none),
