@@ -139,7 +139,10 @@ put_element(struct nlmsghdr *m, const struct nft_element *e)
 
 	if (e->interval_end)
 		mnl_attr_put_u32(m, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
-	put_value(m, NFTA_SET_ELEM_KEY, e->key, e->key_size);
+	if (e->key_size)
+		put_value(m, NFTA_SET_ELEM_KEY, e->key, e->key_size);
+	else
+		mnl_attr_put_u32(m, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_CATCHALL));
 	if (e->key_end)
 		put_value(m, NFTA_SET_ELEM_KEY_END, e->key_end, e->key_size);
 	if (e->data)

@@ -36,7 +36,7 @@ struct nlmsghdr *nft_message_open(struct nft_batch *, uint16_t message, uint16_t
 void nft_message_close(struct nft_batch *, const struct nlmsghdr *);
 
 struct nft_element {
-	const void *key;
+	const void *key;     /* of no octets: all that no other element matches ("*") */
 	const void *key_end; /* the last key of an interval in several fields; NULL = none */
 	uint16_t key_size;
 	uint16_t data_size;

@@ -220,11 +220,13 @@ what_nobody_wants_is_removed(void **state)
 	nft("add element inet portlease ffwd4 '{ tcp . 667 . 0.0.0.0/0 : 192.168.1.66 . 6 }'");
 	nft("add element inet portlease rangeext4 '{ tcp . 1-1023 }'");
 	nft("add element inet portlease ftp4 '{ 2121 }'");
+	nft("add element inet portlease rfwd4 '{ * : 192.168.1.66 . 6 }'");
+	nft("add element inet portlease ext4 '{ * }'");
 	nft("add rule inet portlease dn4 counter");
 	nft("add rule inet portlease forward drop");
 	nft("add element inet portlease wan4 '{ 198.51.100.1 : goto dn4 }'");
 	adopt();
-	assert_int_equal(found.removed, 4);
+	assert_int_equal(found.removed, 6);
 	assert_int_equal(found.added + found.replaced, 0);
 	after = ruleset();
 	assert_string_equal(before, after);
