@@ -70,7 +70,7 @@ def test_gupnp_igd_maps_a_port(lab, gateway):
     worker, = workers(gateway)
     before = settled(client)
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: gateway.log().count("upnp: lan served") == 2, 15)
+    wait_for(lambda: gateway.log().count("upnp: serving") == 2, 15)
     # It asks each service that it finds: now those of the new worker.
     wait_for(lambda: settled(client) > before, 15)
     assert client.told("mapped") == [WAN, "4000"]
