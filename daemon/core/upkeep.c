@@ -443,11 +443,33 @@ due(monotime *at, monotime timeout, monotime now)
 	return *at;
 }
 
+/* We, or the machine, slept: what was to be seen meanwhile nobody has seen. */
+static void
+begin_anew(struct upkeep *u, monotime now)
+{
+	struct suspect *s;
+
+	RB_FOREACH (s, suspects, &u->suspects) {
+		s->since = now;
+		s->based = false;
+	}
+	u->idle_since = now;
+}
+
+static bool
+is_late(monotime at, monotime timeout, monotime now)
+{
+	return at != 0 && now - at > interval(timeout);
+}
+
 static void
 begin(struct upkeep *u, monotime now)
 {
 	uint64_t restores = engine_counters(u->options.engine)->table_restores;
 
+	if ((u->host_gone && is_late(u->hosts_due, u->host_gone, now)) ||
+	    (u->idle && is_late(u->leases_due, u->idle, now)))
+		begin_anew(u, now);
 	u->running = true;
 	u->hosts = due(&u->hosts_due, u->host_gone, now) <= now;
 	u->leases = due(&u->leases_due, u->idle, now) <= now;

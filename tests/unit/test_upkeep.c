@@ -467,6 +467,30 @@ time_while_it_was_off_does_not_count(void **state)
 	assert_false(is_there(4000));
 }
 
+/* Nobody looked meanwhile. */
+static void
+time_that_was_slept_does_not_count(void **state)
+{
+	(void)state;
+	look_after(GONE, IDLE);
+	map(2, 4000);
+	map(3, 4001);
+	live(400);
+	fail_host(2);
+	live(60);
+	wait_ms(IDLE);
+	live(200);
+	assert_true(is_there(4000) && is_there(4001));
+	live(200);
+	assert_false(is_there(4000));
+	assert_int_equal(counted()->gone, 1);
+	live(2800);
+	assert_true(is_there(4001));
+	live(900);
+	assert_false(is_there(4001));
+	assert_int_equal(counted()->idle, 1);
+}
+
 static void
 static_mappings_stay(void **state)
 {
@@ -528,6 +552,7 @@ main(void)
 	    TEST(a_flow_of_another_mapping_does_not_keep_it),
 	    TEST(a_table_made_anew_is_neither_use_nor_idleness),
 	    TEST(time_while_it_was_off_does_not_count),
+	    TEST(time_that_was_slept_does_not_count),
 	    TEST(static_mappings_stay),
 	    TEST(pieces_are_small_and_waits_long),
 	};
