@@ -189,8 +189,8 @@ get_version(struct lease_store *s, int *version)
 
 	if (code == SQLITE_OK)
 		code = get_number(s, "PRAGMA application_id", &application);
-	if (code == SQLITE_OK && *version != 0 &&
-	    (application != APPLICATION_ID || *version < 0 || *version > VERSION_MAX))
+	if (code == SQLITE_OK && (application != (*version ? APPLICATION_ID : 0) || *version < 0 ||
+				  *version > VERSION_MAX))
 		code = SQLITE_CORRUPT;
 	return code;
 }

@@ -65,6 +65,8 @@ static const char *const statements[] = {
     "PRAGMA user_version = -1",
     "DROP TABLE state; DROP TABLE lease; PRAGMA user_version = 0; PRAGMA application_id = 7;"
     "CREATE TABLE lease (theirs)",
+    "DROP TABLE state; DROP TABLE lease; PRAGMA user_version = 0; PRAGMA application_id = 7;"
+    "CREATE TABLE theirs (x)",
     "PRAGMA journal_mode = DELETE",
 };
 

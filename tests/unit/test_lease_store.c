@@ -457,17 +457,24 @@ test_a_ruined_head_is_moved_aside(void **s)
 static void
 test_a_file_without_our_tables_is_moved_aside(void **s)
 {
+	static const char *const statements[] = {
+	    "ALTER TABLE lease RENAME TO rent",
+	    "DROP TABLE lease; DROP TABLE state; CREATE TABLE theirs (one);"
+	    "PRAGMA user_version = 0; PRAGMA application_id = 7",
+	};
 	sqlite3 *db;
 
-	(void)s;
-	assert_int_equal(put(1), 0);
-	lease_store_free(store);
-	assert_int_equal(sqlite3_open(disk_file(FILE_NAME), &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "ALTER TABLE lease RENAME TO rent", NULL, NULL, NULL),
-			 SQLITE_OK);
-	sqlite3_close(db);
-	store = open_in(disk.folder, FILE_NAME ".ruined.1");
-	assert_int_equal(put(2), 0);
+	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
+		assert_int_equal(put(1), 0);
+		lease_store_free(store);
+		assert_int_equal(sqlite3_open(disk_file(FILE_NAME), &db), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(db, statements[i], NULL, NULL, NULL), SQLITE_OK);
+		sqlite3_close(db);
+		store = open_in(disk.folder, FILE_NAME ".ruined.1");
+		assert_int_equal(put(2), 0);
+		tear_down(s);
+		set_up(s);
+	}
 }
 
 static void
