@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import tempfile
+import threading
 import time
 
 from gateway import BUILD, QUICK, Gateway, middle, ratio, say
@@ -53,6 +54,32 @@ class Disk:
 
     def close(self):
         os.close(self.file)
+
+
+class Stalls:
+    """How long a fdatasync() takes at most, until it is closed: no answer comes sooner."""
+
+    def __init__(self, folder):
+        self.disk = Disk(folder)
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._sync, daemon=True)
+        self.thread.start()
+
+    def _sync(self):
+        while not self.over.wait(0.02):
+            start = time.monotonic()
+            os.pwrite(self.disk.file, self.disk.block, 0)
+            os.fdatasync(self.disk.file)
+            self.disk.took.append(time.monotonic() - start)
+
+    def longest(self):
+        """In seconds."""
+        return max(self.disk.took, default=0)
+
+    def close(self):
+        self.over.set()
+        self.thread.join()
+        self.disk.close()
 
 
 def size_of(folder):
