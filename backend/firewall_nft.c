@@ -533,6 +533,15 @@ tell_stale(struct firewall *f, int result, struct fault *fault)
 	return fault_set(fault, ESTALE, "table " NFT_TABLE " is gone");
 }
 
+/* The table in the kernel is as this network has it. */
+static void
+is_ours(struct firewall *f, const struct firewall_network *network)
+{
+	f->network = *network;
+	f->created = true;
+	f->lost = f->other_options = false;
+}
+
 int
 firewall_create(struct firewall *f, const struct firewall_network *network, struct fault *fault)
 {
@@ -541,12 +550,9 @@ firewall_create(struct firewall *f, const struct firewall_network *network, stru
 
 	nft_layout_create(&layout, &f->options, network);
 	result = transact(f, &layout, fault);
-	if (result)
-		return result;
-	f->network = *network;
-	f->created = true;
-	f->lost = f->other_options = false;
-	return 0;
+	if (!result)
+		is_ours(f, network);
+	return result;
 }
 
 /* Adoption */
@@ -682,12 +688,9 @@ firewall_adopt(struct firewall *f, const struct firewall_network *network,
 		if (result != -ENOENT || !find_table(f).handle)
 			break;
 	}
-	if (result)
-		return result;
-	f->network = *network;
-	f->created = true;
-	f->lost = f->other_options = false;
-	return 0;
+	if (!result)
+		is_ours(f, network);
+	return result;
 }
 
 struct loading {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the tests of the firewall share: a network, mappings, `nft` as the judge. */
+/* What the tests of the firewall share: an open one, a network, mappings, `nft` as the judge. */
 #ifndef PORTLEASE_TESTS_FIREWALL_BED_H
 #define PORTLEASE_TESTS_FIREWALL_BED_H
 
@@ -63,6 +63,42 @@ mapping(uint16_t external_port)
 	};
 }
 
+/* The one under test, and what it said. */
+static struct firewall *f;
+static struct fault fault;
+
+static inline void
+open_firewall(const struct firewall_options *options)
+{
+	if (firewall_open(&f, options, &fault) != 0)
+		fail_msg("%s", fault.text);
+}
+
+static inline void
+create_table(const struct firewall_network *n)
+{
+	if (firewall_create(f, n, &fault) != 0)
+		fail_msg("%s", fault.text);
+}
+
+static inline void
+open_table(const struct firewall_options *options)
+{
+	struct firewall_network n = network();
+
+	open_firewall(options);
+	create_table(&n);
+}
+
+static inline int
+close_firewall(void **state)
+{
+	(void)state;
+	firewall_close(f);
+	f = NULL;
+	return 0;
+}
+
 /* Wherever the test was started: nothing of it reaches the host's own network. */
 static inline void
 leave_network(void)
@@ -108,6 +144,17 @@ static inline char *
 ruleset(void)
 {
 	return strdup(shell("nft list ruleset | sed -E 's/ expires [0-9a-z]+//'"));
+}
+
+/* It is as it was; the copy is freed. */
+static inline void
+assert_ruleset(char *before)
+{
+	char *after = ruleset();
+
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
 }
 
 static inline bool

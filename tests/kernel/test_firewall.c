@@ -6,23 +6,6 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-static struct firewall *f;
-static struct fault fault;
-
-static void
-open_firewall(const struct firewall_options *options)
-{
-	if (firewall_open(&f, options, &fault) != 0)
-		fail_msg("%s", fault.text);
-}
-
-static void
-create(const struct firewall_network *n)
-{
-	if (firewall_create(f, n, &fault) != 0)
-		fail_msg("%s", fault.text);
-}
-
 static void
 commit(void)
 {
@@ -43,21 +26,9 @@ change(enum firewall_change what, const struct mapping *m)
 static int
 setup(void **state)
 {
-	struct firewall_network n = network();
-
 	(void)state;
 	nft("flush ruleset");
-	open_firewall(&masquerading);
-	create(&n);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	firewall_close(f);
-	f = NULL;
+	open_table(&masquerading);
 	return 0;
 }
 
@@ -94,7 +65,7 @@ the_table_is_the_documented_one(void **state)
 	char *ours, *documented;
 
 	(void)state;
-	create(&nothing);
+	create_table(&nothing);
 	ours = ruleset();
 	nft("flush ruleset");
 	nft("-f conf/ruleset.nft");
@@ -120,7 +91,7 @@ assert_dump_loads_back(const struct firewall_options *options, bool has_source)
 	m.timeout = 0;
 	firewall_stage(f, FIREWALL_ADD, &m, &outcomes[0]);
 	firewall_stage(f, FIREWALL_ADD, &brief, &outcomes[1]);
-	create(&n);
+	create_table(&n);
 	before = ruleset();
 	shell("dump=$(nft list ruleset) && nft flush ruleset && echo \"$dump\" | nft -f - 2>&1");
 	after = ruleset();
@@ -153,7 +124,7 @@ a_gateway_that_only_routes_reserves_nothing(void **state)
 	assert_non_null(strstr(nft("list chain inet portlease sn4"), reservation));
 	firewall_close(f);
 	open_firewall(&routing);
-	create(&n);
+	create_table(&n);
 	assert_null(strstr(nft("list chain inet portlease sn4"), reservation));
 	assert_non_null(strstr(nft("list chain inet portlease sn4"), "map @out4"));
 }
@@ -250,7 +221,7 @@ assert_lan(const char *const *prefixes, const char *listed)
 	n.lan_prefixes = 0;
 	for (; *prefixes; prefixes++)
 		n.lan_prefix[n.lan_prefixes++] = ipv4_prefix(*prefixes);
-	create(&n);
+	create_table(&n);
 	if (!lists("lan4", listed))
 		fail_msg("not %s", listed);
 }
@@ -445,7 +416,7 @@ a_lost_table_is_stale(void **state)
 		assert_int_equal(firewall_commit(f, &fault), -ESTALE);
 		assert_string_equal(fault.text, "table portlease is gone: Stale file handle");
 		assert_int_equal(firewall_set_network(f, &other, &fault), -ESTALE);
-		create(&n);
+		create_table(&n);
 		change(FIREWALL_ADD, &m);
 	}
 }
@@ -468,7 +439,7 @@ a_new_table_replaces_the_old_at_once(void **state)
 	(void)state;
 	change(FIREWALL_ADD, &old);
 	firewall_stage(f, FIREWALL_ADD, &new, &outcomes[0]);
-	create(&n);
+	create_table(&n);
 	assert_true(lists("fwd4", "tcp . 9090"));
 	assert_false(lists("fwd4", "tcp . 8080"));
 
@@ -486,7 +457,7 @@ static void
 only_our_table_is_touched(void **state)
 {
 	struct firewall_network n = network();
-	char *before, *after;
+	char *before;
 
 	(void)state;
 	assert_int_equal(firewall_destroy(f, &fault), 0);
@@ -502,13 +473,10 @@ only_our_table_is_touched(void **state)
 	    "add rule inet filter forwards tcp dport 22 dnat ip to 10.1.1.1\n"
 	    "END");
 	before = ruleset();
-	create(&n);
+	create_table(&n);
 	assert_non_null(strstr(nft("list tables"), "inet portlease"));
 	assert_int_equal(firewall_destroy(f, &fault), 0);
-	after = ruleset();
-	assert_string_equal(before, after);
-	free(before);
-	free(after);
+	assert_ruleset(before);
 }
 
 /* A client's text cannot become rules when an admin loads a saved dump. */
@@ -578,7 +546,7 @@ large_batches_are_committed_and_refused_as_a_whole(void **state)
 
 	(void)state;
 	stage_chunk(FIREWALL_ADD, 0, FIREWALL_CHUNK);
-	create(&n);
+	create_table(&n);
 	assert_true(lists("fwd4", "tcp . 1523 "));
 	stage_chunk(FIREWALL_REMOVE, 0, FIREWALL_CHUNK);
 	stage_chunk(FIREWALL_ADD, 0, FIREWALL_CHUNK);
@@ -645,7 +613,7 @@ a_commit_does_not_grow_with_the_table(void **state)
 	assert_true(many < 10 * few);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, close_firewall)
 
 int
 main(void)

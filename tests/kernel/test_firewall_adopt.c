@@ -5,8 +5,6 @@
 
 #include <errno.h>
 
-static struct firewall *f;
-static struct fault fault;
 static struct firewall_agreement found;
 
 /* Those that there shall be. */
@@ -24,13 +22,6 @@ next(void *arg, uint64_t *cursor, struct mapping *out)
 }
 
 static const struct firewall_wanted all = {.next = next, .early = 5000};
-
-static void
-open_firewall(void)
-{
-	if (firewall_open(&f, &masquerading, &fault) != 0)
-		fail_msg("%s", fault.text);
-}
 
 /* One of each kind. */
 static void
@@ -62,8 +53,7 @@ create(void)
 
 	for (size_t i = 0; i < wanted_count; i++)
 		firewall_stage(f, FIREWALL_ADD, &wanted[i], &outcome[i]);
-	if (firewall_create(f, &n, &fault) != 0)
-		fail_msg("%s", fault.text);
+	create_table(&n);
 }
 
 static int
@@ -71,18 +61,9 @@ setup(void **state)
 {
 	(void)state;
 	nft("flush ruleset");
-	open_firewall();
+	open_firewall(&masquerading);
 	want();
 	create();
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	firewall_close(f);
-	f = NULL;
 	return 0;
 }
 
@@ -93,7 +74,7 @@ adopt(void)
 	struct firewall_network n = network();
 
 	firewall_close(f);
-	open_firewall();
+	open_firewall(&masquerading);
 	if (firewall_adopt(f, &n, &all, &found, &fault) != 0)
 		fail_msg("%s", fault.text);
 }
@@ -111,16 +92,13 @@ assert_it_is_watched(void)
 static void
 what_is_right_is_not_touched(void **state)
 {
-	char *before = ruleset(), *after;
+	char *before = ruleset();
 
 	(void)state;
 	adopt();
 	assert_int_equal(found.added + found.replaced + found.removed, 0);
 	assert_int_equal(found.kept, 3 + 3 + 3 + 3 + 3 + 3 + firewall_tracks_ftp(f));
-	after = ruleset();
-	assert_string_equal(before, after);
-	free(before);
-	free(after);
+	assert_ruleset(before);
 	assert_it_is_watched();
 }
 
@@ -213,7 +191,7 @@ when_an_element_ends(void **state)
 static void
 what_nobody_wants_is_removed(void **state)
 {
-	char *before = ruleset(), *after;
+	char *before = ruleset();
 
 	(void)state;
 	nft("add element inet portlease fwd4 '{ tcp . 666 : 192.168.1.66 . 6 }'");
@@ -228,10 +206,7 @@ what_nobody_wants_is_removed(void **state)
 	adopt();
 	assert_int_equal(found.removed, 6);
 	assert_int_equal(found.added + found.replaced, 0);
-	after = ruleset();
-	assert_string_equal(before, after);
-	free(before);
-	free(after);
+	assert_ruleset(before);
 }
 
 /* While we run: what is intact beside its elements keeps its rules. */
@@ -271,7 +246,7 @@ another_table_is_replaced(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
-		char *before, *after;
+		char *before;
 
 		want();
 		create();
@@ -279,10 +254,7 @@ another_table_is_replaced(void **state)
 		shell("%s", ways[i]);
 		adopt();
 		assert_int_equal(found.kept + found.removed + found.replaced, 0);
-		after = ruleset();
-		assert_string_equal(before, after);
-		free(before);
-		free(after);
+		assert_ruleset(before);
 		assert_it_is_watched();
 	}
 }
@@ -305,19 +277,16 @@ what_cannot_be_adopted(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct firewall_network n = network();
-		char *before, *after;
+		char *before;
 
 		want();
 		create();
 		shell("%s", rows[i].way);
 		before = ruleset();
 		firewall_close(f);
-		open_firewall();
+		open_firewall(&masquerading);
 		assert_int_equal(firewall_adopt(f, &n, &all, &found, &fault), rows[i].error);
-		after = ruleset();
-		assert_string_equal(before, after);
-		free(before);
-		free(after);
+		assert_ruleset(before);
 		create();
 		assert_it_is_watched();
 	}
@@ -327,17 +296,14 @@ what_cannot_be_adopted(void **state)
 static void
 a_loaded_dump_is_adopted(void **state)
 {
-	char *before = ruleset(), *after;
+	char *before = ruleset();
 
 	(void)state;
 	shell("t=$(nft list table inet portlease) && nft delete table inet portlease && "
 	      "echo \"$t\" | nft -f - && nft list table inet portlease | nft -f -");
 	adopt();
 	assert_int_equal(found.added + found.replaced + found.removed, 0);
-	after = ruleset();
-	assert_string_equal(before, after);
-	free(before);
-	free(after);
+	assert_ruleset(before);
 	assert_it_is_watched();
 }
 
@@ -410,7 +376,7 @@ ten_thousand(void **state)
 	made = milliseconds() - begin;
 	assert_int_equal(found.added, 3 * MANY);
 	firewall_close(f);
-	open_firewall();
+	open_firewall(&masquerading);
 	begin = milliseconds();
 	assert_int_equal(firewall_adopt(f, &n, &many, &found, &fault), 0);
 	alike = milliseconds() - begin;
@@ -422,7 +388,7 @@ ten_thousand(void **state)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, close_firewall)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_is_right_is_not_touched), TEST(counters_and_times_go_on),
 	    TEST(what_is_missing_is_added),	TEST(what_differs_is_replaced),

@@ -7,15 +7,10 @@
 
 #include <errno.h>
 
-static struct firewall *f;
-static struct fault fault;
-
 /* The admin's own masquerade, and our table with one mapping: udp 4500 -> 192.168.1.10:5000. */
 static int
 setup(void **state)
 {
-	struct firewall_network n = network();
-
 	(void)state;
 	shell("nft -f - 2>&1 <<'END'\n"
 	      "flush ruleset\n"
@@ -23,17 +18,7 @@ setup(void **state)
 	      "add chain ip nat postrouting { type nat hook postrouting priority srcnat; }\n"
 	      "add rule ip nat postrouting oifname \"wan0\" masquerade\n"
 	      "END");
-	if (firewall_open(&f, &masquerading, &fault) != 0 || firewall_create(f, &n, &fault) != 0)
-		fail_msg("%s", fault.text);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	firewall_close(f);
-	f = NULL;
+	open_table(&masquerading);
 	return 0;
 }
 
@@ -316,7 +301,7 @@ a_renewal_loses_no_new_flow(void **state)
 	close(server);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, close_firewall)
 
 int
 main(void)

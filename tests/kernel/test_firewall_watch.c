@@ -8,8 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct firewall *f;
-static struct fault fault;
 static char by[64];
 
 static void
@@ -17,8 +15,7 @@ create(void)
 {
 	struct firewall_network n = network();
 
-	if (firewall_create(f, &n, &fault) != 0)
-		fail_msg("%s", fault.text);
+	create_table(&n);
 }
 
 static int
@@ -26,19 +23,9 @@ setup(void **state)
 {
 	(void)state;
 	nft("flush ruleset");
-	if (firewall_open(&f, &masquerading, &fault) != 0)
-		fail_msg("%s", fault.text);
+	open_firewall(&masquerading);
 	create();
 	assert_int_equal(firewall_watch(f, by, sizeof(by)), FIREWALL_INTACT);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	firewall_close(f);
-	f = NULL;
 	return 0;
 }
 
@@ -207,7 +194,7 @@ an_overrun_is_looked_into(void **state)
 	assert_int_equal(firewall_watch(f, NULL, 0), FIREWALL_LOST);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, close_firewall)
 
 int
 main(void)

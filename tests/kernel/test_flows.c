@@ -9,15 +9,11 @@
 
 #include <errno.h>
 
-static struct firewall *f;
 static struct flows *flows;
-static struct fault fault;
 
 static int
 setup(void **state)
 {
-	struct firewall_network n = network();
-
 	(void)state;
 	shell("conntrack -F 2>&1; nft -f - 2>&1 <<'END'\n"
 	      "flush ruleset\n"
@@ -36,8 +32,8 @@ setup(void **state)
 	      "}\n"
 	      "}\n"
 	      "END");
-	if (firewall_open(&f, &masquerading, &fault) != 0 || firewall_create(f, &n, &fault) != 0 ||
-	    flows_open(&flows, &fault) != 0)
+	open_table(&masquerading);
+	if (flows_open(&flows, &fault) != 0)
 		fail_msg("%s", fault.text);
 	return 0;
 }
@@ -45,10 +41,8 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void)state;
 	flows_close(flows);
-	firewall_close(f);
-	return 0;
+	return close_firewall(state);
 }
 
 static void
@@ -329,7 +323,6 @@ other_flows_go_on(void **state)
 static void
 without_resets_nothing_passes_any_more(void **state)
 {
-	struct firewall_network n = network();
 	struct timeval patience = {0, 300000};
 	struct connection c;
 	char byte;
@@ -338,8 +331,7 @@ without_resets_nothing_passes_any_more(void **state)
 	assert_true(firewall_resets(f));
 	firewall_close(f);
 	nft("add table inet portlease_probe");
-	if (firewall_open(&f, &masquerading, &fault) != 0 || firewall_create(f, &n, &fault) != 0)
-		fail_msg("%s", fault.text);
+	open_table(&masquerading);
 	assert_false(firewall_resets(f));
 	assert_null(strstr(nft("list ruleset"), "reject"));
 	map(TRANSPORT_TCP, 8086, "192.168.1.10", 8086);

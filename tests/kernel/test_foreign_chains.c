@@ -16,8 +16,7 @@ static const struct foreign_chain fw4 = {true, "fw4", "forward"};
 static const struct foreign_chain filter = {false, "filter", "FORWARD"};
 static const struct foreign_chain native_filter = {false, "filter", "forward"};
 
-static struct foreign_chains *f;
-static struct fault fault;
+static struct foreign_chains *chains;
 
 /* What a command prints, the blanks at the beginnings of lines aside. */
 static const char *
@@ -55,7 +54,7 @@ times(const char *text, const char *part)
 static enum foreign_result
 put(const struct foreign_chain *chain)
 {
-	return foreign_chains_put(f, chain, &fault);
+	return foreign_chains_put(chains, chain, &fault);
 }
 
 #define FW4                                                                                        \
@@ -68,15 +67,15 @@ start(void **state)
 {
 	(void)state;
 	shell("nft flush ruleset");
-	return foreign_chains_open(&f, &fault);
+	return foreign_chains_open(&chains, &fault);
 }
 
 static int
 stop(void **state)
 {
 	(void)state;
-	foreign_chains_close(f);
-	f = NULL;
+	foreign_chains_close(chains);
+	chains = NULL;
 	return 0;
 }
 
@@ -88,7 +87,7 @@ an_absent_chain_is_told(void **state)
 	shell("nft add table inet fw4");
 	assert_int_equal(put(&fw4), FOREIGN_ABSENT);
 	assert_string_equal(fault.text, "chain inet fw4 forward: No such file or directory");
-	assert_int_equal(foreign_chains_take(f, &fw4, &fault), FOREIGN_ABSENT);
+	assert_int_equal(foreign_chains_take(chains, &fw4, &fault), FOREIGN_ABSENT);
 	/* The same name in another family. */
 	shell("nft 'add table ip fw4; add chain ip fw4 forward'");
 	assert_int_equal(put(&fw4), FOREIGN_ABSENT);
@@ -110,7 +109,7 @@ the_line_goes_to_the_head_once(void **state)
 			    "table inet fw4 {\nchain forward {\n"
 			    "type filter hook forward priority filter; policy drop;\n" NATIVE
 			    "\nct state established,related accept\n}\n}\n");
-	assert_int_equal(foreign_chains_take(f, &fw4, &fault), FOREIGN_ABSENT);
+	assert_int_equal(foreign_chains_take(chains, &fw4, &fault), FOREIGN_ABSENT);
 	assert_string_equal(output("nft list ruleset"), before);
 }
 
@@ -134,7 +133,7 @@ it_is_known_again(void **state)
 	assert_int_equal(put(&fw4), FOREIGN_PUT);
 	/* By another daemon, and after a dump was saved and loaded. */
 	stop(NULL);
-	assert_int_equal(foreign_chains_open(&f, &fault), 0);
+	assert_int_equal(foreign_chains_open(&chains, &fault), 0);
 	assert_int_equal(put(&fw4), FOREIGN_THERE);
 	shell("{ echo flush ruleset; nft list ruleset; } | nft -f -");
 	assert_int_equal(put(&fw4), FOREIGN_THERE);
@@ -142,7 +141,7 @@ it_is_known_again(void **state)
 	shell("nft list ruleset | nft -f -");
 	assert_int_equal(times(output(SHOW_FW4), "portlease"), 2);
 	assert_int_equal(put(&fw4), FOREIGN_THERE);
-	assert_int_equal(foreign_chains_take(f, &fw4, &fault), FOREIGN_ABSENT);
+	assert_int_equal(foreign_chains_take(chains, &fw4, &fault), FOREIGN_ABSENT);
 	assert_int_equal(times(output(SHOW_FW4), "portlease"), 0);
 	assert_int_equal(times(output(SHOW_FW4), "established"), 2);
 	/* However many there are. */
@@ -150,7 +149,7 @@ it_is_known_again(void **state)
 	for (int i = 0; i < 5; i++)
 		shell("nft list chain inet fw4 forward | nft -f -");
 	assert_int_equal(times(output(SHOW_FW4), "portlease"), 32);
-	assert_int_equal(foreign_chains_take(f, &fw4, &fault), FOREIGN_ABSENT);
+	assert_int_equal(foreign_chains_take(chains, &fw4, &fault), FOREIGN_ABSENT);
 	assert_int_equal(times(output(SHOW_FW4), "portlease"), 0);
 }
 
@@ -162,7 +161,7 @@ others_comments_are_not_ours(void **state)
 	shell("nft add rule inet fw4 forward accept comment portlease");
 	shell("nft add rule inet fw4 other accept comment '\"portlease: what it opened\"'");
 	assert_int_equal(put(&fw4), FOREIGN_PUT);
-	assert_int_equal(foreign_chains_take(f, &fw4, &fault), FOREIGN_ABSENT);
+	assert_int_equal(foreign_chains_take(chains, &fw4, &fault), FOREIGN_ABSENT);
 	assert_int_equal(times(output("nft list table inet fw4"), "portlease"), 2);
 }
 
@@ -192,7 +191,7 @@ iptables_prints_it(void **state)
 	/* Exactly what iptables itself would have written. */
 	shell("iptables -C FORWARD -m conntrack --ctstate DNAT -m connmark --mark "
 	      "0x40000000/0x40000000 -m comment --comment 'portlease: what it opened' -j ACCEPT");
-	assert_int_equal(foreign_chains_take(f, &filter, &fault), FOREIGN_ABSENT);
+	assert_int_equal(foreign_chains_take(chains, &filter, &fault), FOREIGN_ABSENT);
 	assert_string_equal(output("iptables -S"), before);
 }
 
@@ -205,7 +204,7 @@ iptables_restores_it(void **state)
 	shell("iptables-save | iptables-restore");
 	assert_int_equal(put(&filter), FOREIGN_THERE);
 	assert_int_equal(times(output("iptables -S"), "portlease"), 1);
-	assert_int_equal(foreign_chains_take(f, &filter, &fault), FOREIGN_ABSENT);
+	assert_int_equal(foreign_chains_take(chains, &filter, &fault), FOREIGN_ABSENT);
 	assert_int_equal(times(output("iptables -S"), "portlease"), 0);
 }
 

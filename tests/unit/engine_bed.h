@@ -87,6 +87,18 @@ bed_random(void *arg)
 	return random_bits(arg);
 }
 
+static inline uint32_t
+below(uint32_t n)
+{
+	return random_below(&bed.random, n);
+}
+
+static inline bool
+maybe(unsigned percent)
+{
+	return chance(&bed.random, percent);
+}
+
 static inline bool
 bed_listening(void *arg, enum transport transport, uint16_t port)
 {

@@ -17,18 +17,6 @@ static struct {
 	unsigned refusals_seen, granted_seen, checked;
 } r;
 
-static uint32_t
-below(uint32_t n)
-{
-	return random_below(&bed.random, n);
-}
-
-static bool
-maybe(unsigned percent)
-{
-	return chance(&bed.random, percent);
-}
-
 static struct wish
 random_wish(void)
 {

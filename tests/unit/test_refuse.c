@@ -627,18 +627,6 @@ flows_follow_what_is(void **state)
 
 enum { BATCHES = 1500, BATCH_MOST = 12 };
 
-static uint32_t
-below(uint32_t n)
-{
-	return random_below(&bed.random, n);
-}
-
-static bool
-maybe(unsigned percent)
-{
-	return chance(&bed.random, percent);
-}
-
 static struct map_request
 random_request(void)
 {
