@@ -4,10 +4,10 @@ import os
 import random
 import selectors
 import socket
-import threading
 import time
 
 from gateway import DAEMON_CPU, FIRST_PORT, QUICK, WAN, middle, say
+from lab import Background  # of the system tests, which gateway makes known
 
 RESTARTS = 2 if QUICK else 7
 HOUSES = range(20000, 20030)  # internal ports, as crowd.c has them
@@ -16,18 +16,18 @@ PATIENCE = 1.0  # seconds for an answer
 READY_MS = 250
 
 
-class Visitors:
+class Visitors(Background):
     """Each datagram, from a port of its own to a random mapping, is to come back."""
 
     def __init__(self, gateway, leases):
-        self.gateway, self.leases, self.over = gateway, leases, threading.Event()
+        super().__init__(self.receive, self.visit)
+        self.gateway, self.leases = gateway, leases
         self.visits = self.failures = 0
         self.houses = selectors.DefaultSelector()
         for port in HOUSES:
             house = gateway.lan.bound(socket.SOCK_DGRAM, port)
             house.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
             self.houses.register(house, selectors.EVENT_READ)
-        self.threads = [threading.Thread(target=run) for run in (self.receive, self.visit)]
 
     def receive(self):
         """Answers from the address that was asked, without NAT of the host's own."""
@@ -49,15 +49,8 @@ class Visitors:
                 except OSError:
                     self.failures += 1
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
     def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
+        super().__exit__()
         for key in list(self.houses.get_map().values()):
             key.fileobj.close()
         self.houses.close()

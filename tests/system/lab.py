@@ -253,6 +253,24 @@ class Listener:
         self.thread.join(5)
 
 
+class Background:
+    """What runs beside a test, in threads of its own, until it is over."""
+
+    def __init__(self, *runs):
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=run) for run in runs]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
 class Lab:
     def __init__(self, bridge_nf=0, admin=ADMIN):
         self.stack = contextlib.ExitStack()
@@ -419,6 +437,9 @@ class Daemon:
     def leases(self, *filters):
         """`portlease list`, as dicts."""
         return json.loads(self.cli("list", "--json", *filters).stdout)
+
+    def ports(self):
+        return sorted(lease["external_port"] for lease in self.leases())
 
     def status(self):
         return json.loads(self.cli("status", "--json").stdout)

@@ -2,14 +2,14 @@
 """What was answered is still there after the daemon was killed, the machine was booted, or the disk did what disks do."""
 import glob
 import os
-import signal
 import socket
+import subprocess
 
 import pytest
 
 from clients import natpmp_address, natpmp_map, pcp_map
 from lab import LAN1, LAN2, WAN, wait_for
-from test_parent import another_core
+from test_parent import kill_core
 from upnp_client import IP, call, mapping
 
 # What differs from one moment to the next.
@@ -20,8 +20,12 @@ def lasting(daemon):
     return [{key: value for key, value in lease.items() if key not in MOMENTARY} for lease in daemon.leases()]
 
 
+def state(lab, daemon):
+    return os.path.join(lab.folder, daemon.name + ".state")
+
+
 def journal(daemon, lab, suffix=""):
-    return os.path.join(lab.folder, daemon.name + ".state", "journal.db" + suffix)
+    return os.path.join(state(lab, daemon), "journal.db" + suffix)
 
 
 def map_by_all(lab, daemon):
@@ -70,10 +74,7 @@ def test_a_killed_daemon_starts_with_all_it_had(lab, daemon):
 
 def test_the_next_core_goes_on(lab, daemon):
     leases = map_by_all(lab, daemon)
-    core = daemon.pid
-    os.kill(core, signal.SIGKILL)
-    another_core(daemon, core)
-    wait_for(daemon.answers, 10)
+    kill_core(daemon)
     all_are_there(lab, daemon, leases)
 
 
@@ -96,6 +97,15 @@ def boot(lab, daemon, also=""):
     # Who is started in another time namespace is not in it yet; the core, which it starts, is.
     daemon.within = ("unshare", "--mount", "--time", "--boottime", str(10 - up), "sh", "-c",
                      f'mount --bind {boot_id} /proc/sys/kernel/random/boot_id {also}&& exec "$@"', "sh")
+
+
+def read_only(folder):
+    """For the shell of the next start: only the daemon sees it so."""
+    return f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
+
+
+def make_writable(daemon, folder):
+    subprocess.run(["nsenter", f"--mount=/proc/{daemon.parent}/ns/mnt", "mount", "-o", "remount,bind,rw", folder], check=True)
 
 
 def test_after_a_boot(lab):
@@ -239,33 +249,39 @@ def test_on_exit_remove(lab):
     assert len(daemon.leases()) == 1
 
 
-def test_a_disk_that_is_full(lab):
-    """Of one megabyte, and another's file takes what is left: mappings are granted, and written once there is room."""
-    daemon = lab.daemon(start=False)
-    state = os.path.join(lab.folder, daemon.name + ".state")
-    os.makedirs(state)
-    daemon.within = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size=1m none {state} && exec "$@"', "sh")
+def start_on_small_disk(lab, daemon):
+    """Of one megabyte; where a file can take what is left."""
+    folder = state(lab, daemon)
+    os.makedirs(folder)
+    daemon.within = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size=1m none {folder} && exec "$@"', "sh")
     daemon.start()
-    inside = f"/proc/{daemon.parent}/root{state}"
-    assert daemon.status()["journal_fault"] == ""
-    assert "journal     works" in daemon.cli("status").stdout
-    with open(f"{inside}/big", "wb", buffering=0) as file:
+    return f"/proc/{daemon.parent}/root{folder}/big"
+
+
+def fill(path):
+    with open(path, "wb", buffering=0) as file:
         try:
             while file.write(b"x" * 4096) == 4096:
                 pass
         except OSError:
             pass
+
+
+def test_a_disk_that_is_full(lab):
+    """Of one megabyte, and another's file takes what is left: mappings are granted, and written once there is room."""
+    daemon = lab.daemon(start=False)
+    big = start_on_small_disk(lab, daemon)
+    assert daemon.status()["journal_fault"] == ""
+    assert "journal     works" in daemon.cli("status").stdout
+    fill(big)
     for port in range(4000, 4040):
         assert natpmp_map(lab.lan1, "tcp", port, port).external == port
     daemon.logged("<3>journal: failed reason=.*full")
     assert daemon.log().count("journal: failed") == 1
     assert "full" in daemon.status()["journal_fault"]
     assert "journal     failed: " in daemon.cli("status").stdout
-    os.unlink(f"{inside}/big")
+    os.unlink(big)
     daemon.logged("journal: works again leases=40", 15)
     assert daemon.status()["journal_fault"] == ""
-    core = daemon.pid
-    os.kill(core, signal.SIGKILL)
-    another_core(daemon, core)
-    wait_for(daemon.answers, 10)
+    kill_core(daemon)
     assert len(daemon.leases()) == 40

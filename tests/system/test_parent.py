@@ -218,6 +218,13 @@ def another_core(daemon, core):
     return wait_for(lambda: daemon.children("portleased --core") not in ([], [core]), 5, "another core")
 
 
+def kill_core(daemon):
+    core = daemon.pid
+    os.kill(core, signal.SIGKILL)
+    another_core(daemon, core)
+    wait_for(daemon.answers, 10)
+
+
 def test_the_core_crashes(lab):
     daemon = lab.daemon()
     natpmp_map(lab.lan1, "tcp", 8000, 4000)

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from clients import ask, natpmp_address_packet, natpmp_map, natpmp_packet, pcp_map, pcp_packet
-from lab import BUILD, GUEST, GUEST_LAN, Host, LAN, LAN1, LAN2, TIMED, WAN, is_running, second_lan, wait_for
+from clients import ask, natpmp_map, pcp_map, pcp_packet
+from lab import BUILD, GUEST, GUEST_LAN, Host, LAN1, LAN2, TIMED, WAN, is_running, second_lan, wait_for
+from test_flush import answer_times_during, map_many
 from test_parent import worker_of
 from upnp_client import IP, call, mapping
 
@@ -347,15 +348,7 @@ def test_one_reload_with_ten_thousand_leases(lab, record_property):
     """With 200 rules, which a host's requests come in between of; half of the leases end by it."""
     limits = "max-mappings-per-client = 20000\nrequests-per-second = 0\nlog-level = warning\n"
     daemon = lab.daemon(build=BUILD, extra=limits)
-    packets = [natpmp_packet("udp", 10000 + i, 10000 + i) for i in range(10000)]
-    with lab.lan1.bound(socket.SOCK_DGRAM, 0) as sock:
-        sock.connect((LAN, 5351))
-        sock.settimeout(10)
-        for at in range(0, len(packets), 50):
-            for packet in packets[at:at + 50]:
-                sock.send(packet)
-            for _ in range(50):
-                assert sock.recv(64)[2:4] == b"\0\0"
+    map_many(lab, 10000)
     assert len(daemon.leases()) == 10000
     text = read(daemon)
     rows = []
@@ -375,14 +368,6 @@ def slowest_answer(lab, daemon):
     """(of the requests sent while it reloads, how long it takes to be done), in milliseconds."""
     begin = time.monotonic()
     command = lab.gw.start(daemon.build + "/portlease", "reload", "--socket", daemon.socket, stdout=subprocess.DEVNULL)
-    worst = 0
-    with lab.lan2.bound(socket.SOCK_DGRAM, 0) as sock:
-        sock.connect((LAN, 5351))
-        sock.settimeout(10)
-        while command.poll() is None:
-            sent = time.monotonic()
-            sock.send(natpmp_address_packet())
-            sock.recv(64)
-            worst = max(worst, time.monotonic() - sent)
+    worst = max(answer_times_during(lab, command), default=0)
     assert command.returncode == 0
     return 1000 * worst, 1000 * (time.monotonic() - begin)

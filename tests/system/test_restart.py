@@ -5,13 +5,12 @@ import os
 import random
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
 from clients import natpmp_map, pcp_packet
-from lab import BUILD, LAN, LAN1, TIMED, WAN, wait_for
+from lab import BUILD, Background, LAN, LAN1, TIMED, WAN, wait_for
 from test_boot import Manager
 from test_parent import another_core
 
@@ -46,16 +45,16 @@ def load(lab, count=LEASES):
     raise AssertionError(f"{len(wanted)} are not mapped")
 
 
-class Visitors:
+class Visitors(Background):
     """Connects to mapped ports all the time; each visit is to succeed at once."""
 
     def __init__(self, lab):
-        self.lab, self.visits, self.failures, self.over = lab, 0, [], threading.Event()
+        super().__init__(self.receive, self.visit)
+        self.lab, self.visits, self.failures = lab, 0, []
         self.random = random.Random(7)
         self.house = lab.lan1.bound(socket.SOCK_STREAM, 7000)
         self.house.listen(4096)
         self.house.settimeout(0.1)
-        self.threads = [threading.Thread(target=run) for run in (self.receive, self.visit)]
 
     def receive(self):
         while not self.over.is_set():
@@ -76,15 +75,8 @@ class Visitors:
                 if failed:
                     self.failures.append((port, failed))
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
     def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
+        super().__exit__()
         self.house.close()
 
 

@@ -4,9 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
 import struct
-import subprocess
 
 import pytest
 
@@ -16,8 +14,8 @@ from ftp import FILE, FtpServer, fetch
 from lab import ADMIN, BUILD, LAN1, REMOTE, REMOTE2, WAN, Lab, wait_for
 from test_firewalls import Traffic, has_line, section
 from test_flush import WEB, update_id
-from test_journal import all_are_there, boot, journal, lasting, map_by_all
-from test_parent import another_core
+from test_journal import all_are_there, boot, journal, lasting, make_writable, map_by_all, read_only, state
+from test_parent import kill_core
 from upnp_client import IP, call, mapping
 
 NONCE = b"n" * 12
@@ -98,13 +96,6 @@ class Leases:
     def end(self, how):
         self.served = self.daemon.log().count("upnp: serving")
         how()
-
-
-def kill_core(daemon):
-    core = daemon.pid
-    os.kill(core, signal.SIGKILL)
-    another_core(daemon, core)
-    wait_for(daemon.answers, 10)
 
 
 def test_the_core_crashes(lab):
@@ -312,10 +303,6 @@ def test_the_calendar_is_set_before_a_boot(lab, leave):
 # --- the journal ---
 
 
-def state(lab, daemon):
-    return os.path.dirname(journal(daemon, lab))
-
-
 def renew(lab):
     assert natpmp_map(lab.lan1, "tcp", 8000, 4000).external == 4000
 
@@ -368,16 +355,15 @@ def test_the_disk_becomes_read_only(lab, how, how_it_starts):
     daemon = leases.daemon
     getattr(daemon, how)()
     folder = state(lab, daemon)
-    read_only = f"&& mount --bind {folder} {folder} && mount -o remount,bind,ro {folder} "
     if how_it_starts == "boot":
-        boot(lab, daemon, read_only)
+        boot(lab, daemon, f"&& {read_only(folder)} ")
     else:
-        daemon.within = ("unshare", "--mount", "sh", "-c", f'true {read_only}&& exec "$@"', "sh")
+        daemon.within = ("unshare", "--mount", "sh", "-c", f'{read_only(folder)} && exec "$@"', "sh")
     leases.end(daemon.start)
     daemon.logged("<3>journal: failed reason=.*journal.db can only be read")
     assert "can only be read" in daemon.status()["journal_fault"]
     leases.are_there()
-    subprocess.run(["nsenter", f"--mount=/proc/{daemon.parent}/ns/mnt", "mount", "-o", "remount,bind,rw", folder], check=True)
+    make_writable(daemon, folder)
     daemon.logged("journal: works again leases=9", 15)
     leases.end(lambda: kill_core(daemon))
     leases.are_there_again()

@@ -21,10 +21,6 @@ def quick(lab):
         lab.gw.sysctl(f"net/ipv4/neigh/br-lan/{name}", value)
 
 
-def ports(daemon):
-    return sorted(lease["external_port"] for lease in daemon.leases())
-
-
 def unplug(lab, host, port):
     """Its end of the cable is gone, and with it the host."""
     host.ip("link del eth0")
@@ -45,7 +41,7 @@ def test_a_host_that_is_gone_leaves_its_ports_to_the_next(lab, quick):
         end.stop.set()
     before = daemon.status()["counters"]
     unplug(lab, lab.lan1, "port1")
-    wait_for(lambda: ports(daemon) == [80, 4000], GONE, "its mappings ended")
+    wait_for(lambda: daemon.ports() == [80, 4000], GONE, "its mappings ended")
     daemon.logged(r"lease: host-gone id=\d+ client=192.168.1.11 protocol=nat-pmp transport=udp external=3074")
     after = daemon.status()["counters"]
     assert after["gone"] - before["gone"] == 3 and after["idle"] == after["removed"] == 0
@@ -59,7 +55,7 @@ def test_a_host_that_is_gone_leaves_its_ports_to_the_next(lab, quick):
     for transport, port in (("udp", 3074), ("tcp", 3075), ("tcp", 3076)):
         lab.server(lab.lan2, transport, port)
         assert lab.wan.talk(transport, WAN, port).startswith("lan2 saw")
-    assert ports(daemon) == [80, 3074, 3075, 3076, 4000]
+    assert daemon.ports() == [80, 3074, 3075, 3076, 4000]
 
 
 @pytest.mark.long
@@ -82,13 +78,13 @@ def test_a_host_that_answers_nobody_but_sends_is_there(lab, quick):
 
     def ended():
         sender.sendto(b"x", (REMOTE, 7000))
-        return 4003 not in ports(daemon)
+        return 4003 not in daemon.ports()
 
     wait_for(ended, GONE, "the other's mapping ended")
-    assert ports(daemon) == [4000]
+    assert daemon.ports() == [4000]
     assert daemon.status()["counters"]["gone"] == 1
     # It falls silent as well.
-    wait_for(lambda: ports(daemon) == [], 3 * GONE, "its mapping ended, too")
+    wait_for(lambda: daemon.ports() == [], 3 * GONE, "its mapping ended, too")
     sender.close()
 
 
@@ -106,17 +102,17 @@ def test_a_mapping_that_nobody_uses_ends(lab):
     def without(port):
         """With traffic through another now and then."""
         lab.wan.udp(WAN, 4002)
-        return port not in ports(daemon)
+        return port not in daemon.ports()
 
     wait_for(lambda: without(4000), GONE, "the one that nobody used ended")
     daemon.logged(r"lease: idle id=\d+ client=192.168.1.11 protocol=nat-pmp transport=tcp external=4000")
     # Its client may have it again at once, for as long.
     assert natpmp_map(lab.lan1, "tcp", 4000, 4000).external == 4000
     wait_for(lambda: without(4000), GONE, "again")
-    assert ports(daemon) == [80, 4001, 4002]
+    assert daemon.ports() == [80, 4001, 4002]
     counters = daemon.status()["counters"]
     assert counters["idle"] == 2 and counters["gone"] == counters["removed"] == 0
-    wait_for(lambda: ports(daemon) == [80, 4001], GONE, "no more traffic")
+    wait_for(lambda: daemon.ports() == [80, 4001], GONE, "no more traffic")
 
 
 @pytest.mark.long
@@ -125,8 +121,8 @@ def test_both_are_off_until_they_are_asked_for(lab, quick):
     assert natpmp_map(lab.lan1, "udp", 4000, 4000).external == 4000
     assert natpmp_map(lab.lan2, "udp", 4002, 4002).external == 4002
     unplug(lab, lab.lan1, "port1")
-    assert ports(daemon) == [4000, 4002]
+    assert daemon.ports() == [4000, 4002]
     with open(daemon.config, "a", encoding="utf-8") as file:
         file.write("host-gone-timeout = 4\n")
     daemon.cli("reload")
-    wait_for(lambda: ports(daemon) == [4002], GONE, "as it is now")
+    wait_for(lambda: daemon.ports() == [4002], GONE, "as it is now")
