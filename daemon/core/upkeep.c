@@ -49,6 +49,7 @@ struct upkeep {
 	monotime host_gone, idle;	/* 0: off */
 	monotime idle_since;		/* what is known from before does not count */
 	monotime hosts_due, leases_due; /* rounds; 0: there was nobody to look after */
+	monotime awaited;		/* the next call, or it was due at once then */
 	bool running;
 	bool hosts, leases; /* what this round looks after */
 	enum step step;
@@ -81,6 +82,7 @@ upkeep_new(const struct upkeep_options *options)
 		return NULL;
 	u->options = *options;
 	u->table = engine_leases(options->engine);
+	u->awaited = MONOTIME_NEVER;
 	RB_INIT(&u->suspects);
 	return u;
 }
@@ -457,9 +459,12 @@ begin_anew(struct upkeep *u, monotime now)
 }
 
 static bool
-is_late(monotime at, monotime timeout, monotime now)
+is_late(const struct upkeep *u, monotime now)
 {
-	return at != 0 && now - at > interval(timeout);
+	monotime late = now - u->awaited;
+
+	return (u->host_gone && late > interval(u->host_gone)) ||
+	       (u->idle && late > interval(u->idle));
 }
 
 static void
@@ -467,9 +472,6 @@ begin(struct upkeep *u, monotime now)
 {
 	uint64_t restores = engine_counters(u->options.engine)->table_restores;
 
-	if ((u->host_gone && is_late(u->hosts_due, u->host_gone, now)) ||
-	    (u->idle && is_late(u->leases_due, u->idle, now)))
-		begin_anew(u, now);
 	u->running = true;
 	u->hosts = due(&u->hosts_due, u->host_gone, now) <= now;
 	u->leases = due(&u->leases_due, u->idle, now) <= now;
@@ -517,8 +519,9 @@ deadline(struct upkeep *u, monotime now)
 	return hosts < leases ? hosts : leases;
 }
 
-monotime
-upkeep_run(struct upkeep *u, monotime now)
+/* As upkeep_run(), but for the look at whether we are late. */
+static monotime
+run(struct upkeep *u, monotime now)
 {
 	if (lease_table_count(u->table) == 0) {
 		clear_all(u);
@@ -532,4 +535,16 @@ upkeep_run(struct upkeep *u, monotime now)
 		begin(u, now);
 	go_on(u, now);
 	return deadline(u, now);
+}
+
+monotime
+upkeep_run(struct upkeep *u, monotime now)
+{
+	monotime next;
+
+	if (is_late(u, now))
+		begin_anew(u, now);
+	next = run(u, now);
+	u->awaited = next > now ? next : now;
+	return next;
 }

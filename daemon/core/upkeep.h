@@ -12,8 +12,8 @@
  * A mapping is idle that no flow has used, nor a new connection been counted for, for the time set.
  * Looking begins when the mapping is first met, and anew when the daemon starts.
  *
- * A round that comes more than an interval late, because the machine or we slept, begins both times
- * anew.
+ * A call that comes later than asked for, by more than the time between two rounds, because the
+ * machine or we slept, begins both times anew.
  *
  * Static mappings are never ended.
  */

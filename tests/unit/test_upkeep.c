@@ -491,6 +491,20 @@ time_that_was_slept_does_not_count(void **state)
 	assert_int_equal(counted()->idle, 1);
 }
 
+/* Asking takes longer than it, and no look is late for that. */
+static void
+the_shortest_time_ends_too(void **state)
+{
+	(void)state;
+	look_after(MONOTIME_SECOND, 0);
+	map(2, 4000);
+	map(3, 4001);
+	is[2] = NETWORK_FAILED;
+	live(40);
+	assert_false(is_there(4000));
+	assert_true(is_there(4001));
+}
+
 static void
 static_mappings_stay(void **state)
 {
@@ -553,6 +567,7 @@ main(void)
 	    TEST(a_table_made_anew_is_neither_use_nor_idleness),
 	    TEST(time_while_it_was_off_does_not_count),
 	    TEST(time_that_was_slept_does_not_count),
+	    TEST(the_shortest_time_ends_too),
 	    TEST(static_mappings_stay),
 	    TEST(pieces_are_small_and_waits_long),
 	};
