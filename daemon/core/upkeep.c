@@ -49,7 +49,7 @@ struct upkeep {
 	monotime host_gone, idle;	/* 0: off */
 	monotime idle_since;		/* what is known from before does not count */
 	monotime hosts_due, leases_due; /* rounds; 0: there was nobody to look after */
-	monotime awaited;		/* the next call, or it was due at once then */
+	monotime awaited;		/* the next call; never before the last one */
 	bool running;
 	bool hosts, leases; /* what this round looks after */
 	enum step step;
